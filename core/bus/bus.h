@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the flow needs of Kafka, and nothing of any client library's types.
+ *
+ * Glossary:
+ *   bus        settings for one cluster; opens consumers and producers
+ *   position   topic, partition and the offset of the next record to read
+ *   publish    one unit of writing: messages, and the input's positions that account for them, all or nothing
+ *   solo       the only replica by construction (the embedded broker): all partitions are assigned at once, no group protocol
+ *
+ * All functions are for the loop thread and never block; all callbacks come on the loop thread, never from inside the
+ * call that caused them. fg_bus_message_free() is for any thread.
+ */
+#pragma once
+
+#include "fragua/error.h"
+#include "fragua/host.h"
+#include "fragua/record.h"
+
+#define FG_BUS_BEGINNING (-2) /* offsets with a meaning of their own */
+#define FG_BUS_END (-1)
+#define FG_BUS_COMMITTED (-1000)                 /* the group's committed offset; none: the policy of the consumer */
+#define FG_BUS_TAIL(n) ((int64_t)(-2000) - (n))  /* n records before the end; n >= 1 */
+
+struct fg_bus;
+struct fg_bus_consumer;
+struct fg_bus_producer;
+
+struct fg_bus_position {
+    const char *topic; /* borrowed */
+    int32_t partition;
+    int64_t offset; /* next to read; one of the above; or -1001 for "unknown" in answers */
+};
+#define FG_BUS_UNKNOWN (-1001)
+
+/* A record that arrived. Its owner frees it by fg_bus_message_free(); slices live until then. */
+struct fg_bus_message {
+    const char *topic;
+    int32_t partition;
+    int64_t offset;
+    int64_t timestamp_ms;
+    struct fg_slice key, value;
+    bool tombstone; /* the value is null, not empty */
+    const struct fg_header *headers; /* array of n_headers, in order */
+    size_t n_headers;
+    void (*release)(struct fg_bus_message *message); /* the implementation's; [any thread] */
+};
+
+/* A record to be written. Everything is borrowed until the publish is done. */
+struct fg_bus_outgoing {
+    const char *topic;
+    struct fg_slice key, value;
+    bool tombstone;
+    const struct fg_header *headers; /* array of n_headers */
+    size_t n_headers;
+    int64_t timestamp_ms;
+    int32_t partition; /* -1: by key (murmur2, as Java clients; no key: any) */
+};
+
+struct fg_bus_consumer_config {
+    const char *group;          /* NULL: no group; positions come by fg_bus_consumer_assign() alone */
+    const char *const *topics;  /* array of n_topics to subscribe to; unused without group */
+    size_t n_topics;
+    bool start_at_end;          /* a partition without committed offset starts at its end instead of its beginning */
+    bool want_end;              /* call end() */
+    size_t queue_bytes_max;     /* fetched ahead, at most; 0: 4 MiB */
+    uint32_t session_timeout_ms; /* 0: 10 s */
+};
+
+struct fg_bus_consumer_events {
+    /* These partitions are the whole assignment now. Answer by fg_bus_consumer_assign(), now or later. */
+    void (*assigned)(void *arg, const struct fg_bus_position *partitions, size_t n);
+    /*
+     * The assignment ends. Answer by fg_bus_consumer_unassign() after the last commit for it; until then the group waits,
+     * at most its rebalance timeout. @lost: it is gone already, nothing can be committed for it any more.
+     */
+    void (*revoked)(void *arg, const struct fg_bus_position *partitions, size_t n, bool lost);
+    void (*message)(void *arg, struct fg_bus_message *message); /* takes it over */
+    void (*end)(void *arg, const struct fg_bus_position *partition); /* read up to the last stable offset; optional */
+    /* What stands in the way, in words (refused certificate, unreachable, unknown topic); NULL: all is well again. */
+    void (*trouble)(void *arg, const struct fg_error *err);
+};
+
+struct fg_bus_producer_config {
+    const char *transactional_id;   /* NULL: idempotent only */
+    uint32_t transaction_timeout_ms; /* 0: 10 s */
+    size_t queue_bytes_max;         /* 0: 16 MiB */
+    const char *const *topics;      /* array of n_topics whose metadata is fetched at start, so that the first record isn't late */
+    size_t n_topics;
+};
+
+struct fg_bus_producer_events {
+    void (*ready)(void *arg); /* once: transactions are initialised (an older owner is fenced), topics are known */
+    /* As for consumers. With err->fatal the handle is dead: close it and open another. */
+    void (*trouble)(void *arg, const struct fg_error *err);
+};
+
+/* One unit of writing. Everything is borrowed until done. */
+struct fg_bus_publish {
+    const struct fg_bus_outgoing *messages; /* array of n_messages; order is kept for each key */
+    size_t n_messages;
+    struct fg_bus_consumer *consumer; /* its group's offsets move with the messages; NULL: none do */
+    const struct fg_bus_position *offsets; /* array of n_offsets: next to read */
+    size_t n_offsets;
+    /*
+     * Messages to this topic are cursors: once delivered, for each partition one past the last offset written is
+     * committed for the consumer's group in the same transaction, so that the broker refuses a replica that lost the
+     * partition (KIP-447). NULL: none.
+     */
+    const char *cursors_topic;
+};
+
+enum fg_bus_outcome {
+    FG_BUS_DONE,    /* all of it counts */
+    FG_BUS_ABORTED, /* none of it counts; the producer is usable; rewind the input */
+    FG_BUS_DEAD,    /* none of it counts, and the producer is dead: close it, open another, rewind the input */
+};
+typedef void (*fg_bus_published_cb)(void *arg, enum fg_bus_outcome outcome, const struct fg_error *err);
+typedef void (*fg_bus_positions_cb)(void *arg, const struct fg_bus_position *positions, size_t n,
+                                    const struct fg_error *err);
+
+struct fg_bus_topic {
+    const char *name;
+    int32_t partitions;  /* 0: there is no such topic */
+    int32_t replication; /* of partition 0; 0: unknown. For create: -1: the broker's default */
+    bool compacted;      /* for create only */
+};
+typedef void (*fg_bus_topics_cb)(void *arg, const struct fg_bus_topic *topics, size_t n, const struct fg_error *err);
+
+struct fg_bus_traits {
+    const char *kind;   /* "kafka", "embedded", "model" */
+    bool durable;       /* survives the process */
+    bool transactional; /* aborted and open transactions stay unseen, offsets in them count */
+    bool solo;
+};
+
+/* An implementation. Every member is mandatory. See the wrappers below for what each does. */
+struct fg_bus_ops {
+    int (*consumer_open)(struct fg_bus *bus, const struct fg_bus_consumer_config *config,
+                         const struct fg_bus_consumer_events *events, void *arg, struct fg_bus_consumer **ret,
+                         struct fg_error *err);
+    void (*consumer_assign)(struct fg_bus_consumer *consumer, const struct fg_bus_position *positions, size_t n);
+    void (*consumer_unassign)(struct fg_bus_consumer *consumer);
+    void (*consumer_pause)(struct fg_bus_consumer *consumer, bool paused);
+    void (*consumer_rewind)(struct fg_bus_consumer *consumer, const struct fg_bus_position *positions, size_t n);
+    void (*consumer_committed)(struct fg_bus_consumer *consumer, const struct fg_bus_position *partitions, size_t n,
+                               fg_bus_positions_cb done, void *arg);
+    void (*consumer_commit)(struct fg_bus_consumer *consumer, const struct fg_bus_position *positions, size_t n,
+                            fg_bus_positions_cb done, void *arg);
+    void (*consumer_close)(struct fg_bus_consumer *consumer, fg_done_cb closed, void *arg);
+    int (*producer_open)(struct fg_bus *bus, const struct fg_bus_producer_config *config,
+                         const struct fg_bus_producer_events *events, void *arg, struct fg_bus_producer **ret,
+                         struct fg_error *err);
+    void (*producer_publish)(struct fg_bus_producer *producer, const struct fg_bus_publish *publish,
+                             fg_bus_published_cb done, void *arg);
+    void (*producer_close)(struct fg_bus_producer *producer, fg_done_cb closed, void *arg);
+    void (*describe)(struct fg_bus *bus, const char *const *names, size_t n, fg_bus_topics_cb done, void *arg);
+    void (*create)(struct fg_bus *bus, const struct fg_bus_topic *topics, size_t n, fg_bus_topics_cb done, void *arg);
+    void (*close)(struct fg_bus *bus, fg_done_cb closed, void *arg);
+};
+
+/* An implementation embeds this first. */
+struct fg_bus {
+    const struct fg_bus_ops *ops;
+    struct fg_bus_traits traits;
+};
+
+static inline void fg_bus_message_free(struct fg_bus_message *message)
+{
+    if (message)
+        message->release(message);
+}
+
+/* Settings that the cluster's library refuses, unreadable certificates: an error now. Reachability: trouble() later. */
+static inline int fg_bus_consumer_open(struct fg_bus *bus, const struct fg_bus_consumer_config *config,
+                                       const struct fg_bus_consumer_events *events, void *arg,
+                                       struct fg_bus_consumer **ret, struct fg_error *err)
+{
+    return bus->ops->consumer_open(bus, config, events, arg, ret, err);
+}
+
+static inline int fg_bus_producer_open(struct fg_bus *bus, const struct fg_bus_producer_config *config,
+                                       const struct fg_bus_producer_events *events, void *arg,
+                                       struct fg_bus_producer **ret, struct fg_error *err)
+{
+    return bus->ops->producer_open(bus, config, events, arg, ret, err);
+}
+
+/*
+ * The rest is called through the implementation that a handle came from; `bus` is the one that opened it.
+ *
+ * consumer_assign     start reading these partitions, each at its position; the whole assignment
+ * consumer_unassign   stop reading; messages under way are dropped
+ * consumer_pause      stop or go on delivering messages, for all partitions; what is queued stays queued
+ * consumer_rewind     go on from these positions; after return no message from before it is delivered any more
+ * consumer_committed  ask for the group's committed offsets; waits until transactions on them have ended
+ * consumer_commit     commit offsets outside of transactions (at-least-once)
+ * consumer_close      leave the group; no event after return; closed(arg) when all is freed
+ * producer_publish    write one unit; one at a time; done(arg, outcome, err) once. Blocking parts run on the committer
+ * producer_close      what is being published ends as FG_BUS_DEAD first; closed(arg) when all is freed
+ * describe            what exists of these topics
+ * create              make topics; one that exists already is no error
+ * close               after all its consumers and producers are closed
+ */
