@@ -62,7 +62,8 @@ installed() { # PACKAGE
 }
 
 known() { # PACKAGE: apt has a version of it to install
-    apt-cache policy "$1" 2>/dev/null | grep -q '^  Candidate: [^(]'
+    # Not grep -q: it leaves early, and the broken pipe would count as "not known" under pipefail.
+    apt-cache policy "$1" 2>/dev/null | grep '^  Candidate: [^(]' >/dev/null
 }
 
 choose() { # NEED, like "a|b": adds nothing to `wanted` where one of them is there
@@ -113,7 +114,7 @@ find_wanted
 [ ${#wanted[@]} -gt 0 ] || [ ${#unknown[@]} -gt 0 ] || exit 0
 
 export DEBIAN_FRONTEND=noninteractive
-install=(apt-get install -y -q --no-install-recommends)
+install=(apt-get install -y -q --no-install-recommends -o DPkg::Lock::Timeout=300)
 if [ ${#unknown[@]} -gt 0 ] || ! as_root "${install[@]}" "${wanted[@]}"; then
     # A fresh machine has no package lists, an old one has lists of versions that are gone.
     as_root apt-get update -q
