@@ -8,6 +8,6 @@ if [ -x "$_build/fragua" ]; then
 else
     FRAGUA_BIN=$_build/core/fragua
 fi
-FRAGUA_PLUGIN_PATH=$(find "$_build/plugins" -mindepth 2 -maxdepth 2 -name '*.so' -printf '%h\n' 2>/dev/null | sort -u | paste -sd:)
+FRAGUA_PLUGIN_PATH=$(find "$_build/plugins" -mindepth 2 -maxdepth 2 -name '*.so' -printf '%h\n' | sort -u | paste -sd:)
 export FRAGUA_BIN FRAGUA_PLUGIN_PATH
 unset _build

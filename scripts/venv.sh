@@ -7,7 +7,8 @@ set -euo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/fragua
 wanted=$top/test/e2e/requirements.txt
-venv=$cache/venv-$( (cat "$wanted"; python3 -c 'import sys; print(sys.version, sys.executable)') | sha256sum | cut -c1-12)
+python=$(python3 -c 'import sys; print(sys.version, sys.executable)')
+venv=$cache/venv-$( (cat "$wanted"; echo "$python") | sha256sum | cut -c1-12)
 
 if [ ! -e "$venv/complete" ]; then
     mkdir -p "$cache"

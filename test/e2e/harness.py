@@ -221,7 +221,7 @@ class Fragua:
         return self.start("run", "-c", config, *args, name=name, env=env)
 
     def call(self, *args, code=0, env=None, timeout=EXIT_TIMEOUT_S):
-        """Run `fragua ARGS...` to its end, assert the exit code, return the ended Process (stdout.text, stderr.text)."""
+        """Run `fragua ARGS...` to its end and assert its exit code; return the Process (stdout.text, stderr.text)."""
         process = self.start(*args, env=env)
         process.wait_exit(code, timeout)
         return process

@@ -75,7 +75,8 @@ def test_a_client_without_a_certificate_is_refused(kafka):
 def test_kcat_lists_topics_over_mutual_tls(kafka, new_topic):
     topic = new_topic("kcat", partitions=3)
     options = [word for key, value in kafka.tls_client().items() for word in ("-X", f"{key}={value}")]
-    listing = subprocess.run(["kcat", *options, "-b", kafka.ssl, "-L", "-J"], capture_output=True, timeout=30, check=True)
+    command = ["kcat", *options, "-b", kafka.ssl, "-L", "-J"]
+    listing = subprocess.run(command, capture_output=True, timeout=30, check=True)
     partitions = {entry["topic"]: len(entry["partitions"]) for entry in json.loads(listing.stdout)["topics"]}
     assert partitions[topic] == 3
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # certs.sh DIR - makes the certificates of a test broker and its clients, once. In DIR afterwards:
-#   ca/ca.crt                                 the authority that the broker and its clients trust (a folder, as Strimzi mounts it)
-#   broker/server.{crt,key}, broker/store.pem the broker: localhost and 127.0.0.1; the store is key and chain in one file
-#   client/user.{crt,key}                     a client that the broker accepts
-#   client2/user.{crt,key}                    another one, for tests that rotate certificates
-#   stranger-ca/ca.crt, stranger/user.{crt,key}  an authority that the broker does not know, and a client of it
+#   ca/ca.crt                      the authority that the broker and its clients trust; a folder, as Strimzi mounts it
+#   broker/server.{crt,key}        the broker: localhost and 127.0.0.1; broker/store.pem is key and chain in one file
+#   client/user.{crt,key}          a client that the broker accepts
+#   client2/user.{crt,key}         another one, for tests that rotate certificates
+#   stranger-ca/ca.crt             an authority that the broker does not know
+#   stranger/user.{crt,key}        a client of that one
 # DAYS is how long they hold (7).
 set -euo pipefail
 

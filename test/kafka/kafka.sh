@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Apache Kafka (KRaft, each node broker and controller in one) for tests. Needs Java 17 or later, Maven, OpenSSL, Python 3.
+# Apache Kafka (KRaft, each node broker and controller in one) for tests. Needs Java 17+, Maven, OpenSSL, Python 3.
 #   kafka.sh get                 fetch the jars into the cache folder, if they are not there; print where they are
 #   kafka.sh start DIR [NODES]   make certificates and storage in DIR (where new), start 1 or 3 nodes, wait until ready
 #   kafka.sh stop DIR            end all nodes in good order; SIGKILL after 30 s

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The checks themselves: each must find the fault that is planted for it in a small tree, and nothing in a good one."""
+import tempfile
+from pathlib import Path
+
+import check_c
+import check_headers
+import check_layers
+import check_text
+from tree import Tree
+
+SPDX = "/* SPDX-License-Identifier: Apache-2.0 */\n"
+LONG_BODY = "    x();\n" * 70
+
+GOOD = {
+    "ARCHITECTURE.md": "| folder | may include |\n|---|---|\n| `core/include/fragua/` | – |\n"
+                       "| `core/base/` | `fragua/` |\n| `core/net/` | `fragua/` `core/base/` `<uv.h>` |\n",
+    "core/include/fragua/error.h": SPDX + "#pragma once\nint fg_e(void);\n",
+    "core/base/buf.h": SPDX + "#pragma once\n#include <stddef.h>\nsize_t fg_buf(void);\n",
+    "core/net/http.c": SPDX + '#include "base/buf.h"\n#include <fragua/error.h>\n/* never sprintf( */\n'
+                       'static int f(int x_assert)\n{\n    return x_assert; /* "strcpy(" */\n}\n',
+    "plugins/sink-x/x.h": SPDX + "#pragma once\n",
+    "plugins/sink-x/x.c": SPDX + '#include <fragua/error.h>\n#include "x.h"\n',
+}
+
+# (what is wrong, module, file, its contents, a part of the message)
+FAULTS = [
+    ("an include that points up", check_layers, "core/base/up.c", SPDX + '#include "net/h.h"\n', "is not a header"),
+    ("an include of a folder above", check_layers, "core/include/fragua/a.h",
+     SPDX + '#pragma once\n#include "base/buf.h"\n', "may not include from `core/base/`"),
+    ("a library that a row does not name", check_layers, "core/base/u.c", SPDX + "#include <uv.h>\n", "may not use"),
+    ("a folder without a row", check_layers, "core/new/n.c", SPDX, "no row for it"),
+    ("a plugin that includes the core", check_layers, "plugins/sink-x/y.c", SPDX + '#include "base/buf.h"\n',
+     "is not in plugins/sink-x/"),
+    ("a plugin that includes another", check_layers, "plugins/sink-y/y.c", SPDX + '#include "../sink-x/x.h"\n',
+     "is not in plugins/sink-y/"),
+    ("a header that needs another", check_headers, "core/base/lone.h", SPDX + "#pragma once\nsize_t f(void);\n",
+     "lone.h"),
+    ("a public header that C++ refuses", check_headers, "core/include/fragua/c.h",
+     SPDX + "#pragma once\nint f(int class);\n", "c.h"),
+    ("a banned function", check_c, "core/base/b.c", SPDX + "int f(void)\n{\n    return atoi(s);\n}\n", "atoi()"),
+    ("a bare assert", check_c, "core/base/b.c", SPDX + "void f(void)\n{\n    assert (0);\n}\n", "assert()"),
+    ("a long function", check_c, "core/base/b.c", SPDX + "void f(void)\n{\n" + LONG_BODY + "}\n", "function of 71"),
+    ("a long file", check_c, "core/base/b.c", SPDX + "int x;\n" * 800, "801 lines"),
+    ("a long line", check_text, "core/base/b.c", SPDX + "/* " + "x" * 118 + " */\n", "124 characters"),
+    ("a tab", check_text, "config/a.yaml", "a:\tb\n", "tab"),
+    ("a blank at the end", check_text, "core/base/b.c", SPDX + "int x; \n", "blank at the end"),
+    ("a source without a licence", check_text, "core/base/b.c", "int x;\n", "licence line"),
+    ("an unfinished mark", check_text, "README.md", "TO" "DO: more\n", "finish it"),
+]
+
+
+def run(module, files):
+    """All problems that a check finds in a tree of the files given."""
+    with tempfile.TemporaryDirectory() as folder:
+        for path, text in files.items():
+            target = Path(folder, path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text, encoding="utf-8")
+        results = module.cases(Tree(folder))
+    return [problem for _, problems in results if isinstance(problems, list) for problem in problems]
+
+
+def cases(_):
+    missed = []
+    for what, module, path, text, part in FAULTS:
+        problems = run(module, {**GOOD, path: text})
+        if not any(part in problem for problem in problems):
+            missed.append(f"{module.__name__} did not find {what}; it said {problems}")
+    false_alarms = [f"{module.__name__}: {problem}" for module in (check_layers, check_headers, check_c, check_text)
+                    for problem in run(module, GOOD)]
+    return [("the checks find what is planted", missed), ("the checks find nothing in a good tree", false_alarms)]
