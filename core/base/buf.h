@@ -33,7 +33,10 @@ void fg_buf_printf(struct fg_buf *buf, const char *format, ...) __attribute__((f
 void fg_buf_vprintf(struct fg_buf *buf, const char *format, va_list ap) __attribute__((format(printf, 2, 0)));
 void fg_buf_consume(struct fg_buf *buf, size_t len); /* drops the first len bytes; len <= buf->len */
 struct fg_slice fg_buf_slice(const struct fg_buf *buf);
-/* Hands the bytes over to the caller, who frees them by free(); the buffer is empty after it. NULL if empty or failed. */
+/*
+ * Hands the bytes over to the caller, who frees them by free(); the buffer is empty after it. NULL if empty or failed:
+ * then *ret_len is 0, and `failed` still tells which. @ret_len: NULL allowed.
+ */
 char *fg_buf_steal(struct fg_buf *buf, size_t *ret_len);
 /* fg_write_cb for things that write piecewise: arg is the struct fg_buf. */
 void fg_buf_write_cb(void *buf, struct fg_slice bytes);

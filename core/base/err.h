@@ -28,5 +28,7 @@ int fg_err_note_(int r, char kind, const char *file, int line, const char *func)
  */
 void fg_err_path(char *ret, size_t size);
 
-/* errno's text, thread-safe; lives until the thread's next call. */
+/* errno's text, untranslated; static storage. [any thread] */
 const char *fg_errno_text(int error_number);
+/* The name of an enum fg_code, negated or not: "not-found"; "unknown" for what is none. Static storage. */
+const char *fg_code_name(int code);

@@ -10,6 +10,8 @@
 
 struct fg_buf;
 
+/* Bytes of the well-formed sequence at s[pos], 1..4; 0: there is none. */
+size_t fg_utf8_sequence(struct fg_slice s, size_t pos);
 /* Decodes one code point at s[*pos] and moves *pos behind it; U+FFFD and one byte forward for each bad byte. */
 uint32_t fg_utf8_next(struct fg_slice s, size_t *pos);
 size_t fg_utf8_encode(uint32_t code_point, char ret[4]); /* bytes written, 1..4; U+FFFD for what is none */
