@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures of the end-to-end tests. Run them by scripts/e2e.sh, which makes the environment that they expect."""
+import contextlib
 import os
-import shlex
 import signal
-import subprocess
 import sys
 import tempfile
 import uuid
@@ -12,10 +11,9 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).resolve().parents[2]
-BED = TOP / "test" / "kafka"
-sys.path[:0] = [str(Path(__file__).parent), str(BED)]
+sys.path[:0] = [str(Path(__file__).parent), str(TOP / "test" / "kafka")]
 
-from harness import Fragua, Kafka  # noqa: E402
+from harness import Bed, Fragua, Kafka  # noqa: E402
 from ports import free_ports  # noqa: E402
 
 
@@ -42,24 +40,32 @@ def pytest_runtest_makereport(item, call):
             report.sections.append((process.name, process.describe()))
 
 
-def read_env(path):
-    """The NAME=value lines that kafka.sh writes, as a dict."""
-    words = shlex.split(Path(path).read_text())
-    return dict(word.split("=", 1) for word in words)
-
-
 @pytest.fixture(scope="session")
 def kafka():
     """A Kafka for the whole run: the one that test/kafka/run.sh started around it, or one of its own."""
     if os.environ.get("FRAGUA_KAFKA_PLAIN"):
         yield Kafka(os.environ)
         return
+    with bed() as own:
+        yield own.start()
+
+
+@pytest.fixture
+def kafka_bed():
+    """A Kafka that the test may break: kafka_bed.start(nodes) -> Kafka, then kill, up, stop; see harness.Bed."""
+    with bed() as own:
+        yield own
+
+
+@contextlib.contextmanager
+def bed():
+    """A Bed in a folder of its own, ended and removed whatever happens."""
     with tempfile.TemporaryDirectory(prefix="fragua-kafka.") as folder:
+        own = Bed(folder)
         try:
-            subprocess.run([BED / "kafka.sh", "start", folder], check=True, stdout=subprocess.DEVNULL)
-            yield Kafka(read_env(Path(folder) / "env"))
+            yield own
         finally:
-            subprocess.run([BED / "kafka.sh", "stop", folder], check=True)
+            own.stop()
 
 
 @pytest.fixture

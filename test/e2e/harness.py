@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What end-to-end tests are made of: a fragua process that is always ended, and an independent reader of Kafka."""
 import ctypes
+import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import threading
@@ -229,6 +231,54 @@ class Fragua:
     def end_all(self):
         for process in reversed(self.processes):
             process.end()
+
+
+def http(method, url, body=None, headers=None, timeout=10):
+    """One HTTP exchange: (status, headers, body as bytes). `body`: bytes, or anything that JSON can hold."""
+    headers = dict(headers or {})
+    if body is not None and not isinstance(body, bytes):
+        body = json.dumps(body).encode()
+        headers.setdefault("content-type", "application/json")
+    request = urllib.request.Request(url, data=body, headers=headers, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as answer:
+            return answer.status, answer.headers, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.headers, error.read()
+
+
+class Bed:
+    """A Kafka of a test's own in `folder`, for tests that break it; the shared one must stay whole."""
+
+    script = Path(__file__).resolve().parents[1] / "kafka" / "kafka.sh"
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+
+    def _call(self, command, *args):
+        # The guard that ends the nodes with this process keeps no pipe open: output goes to a file.
+        with open(self.folder / "bed.log", "ab") as log:
+            env = {**os.environ, "FRAGUA_KAFKA_OWNER": str(os.getpid())}
+            run = subprocess.run([self.script, command, self.folder, *map(str, args)], env=env, stdout=log, stderr=log)
+        assert run.returncode == 0, f"kafka.sh {command}: {(self.folder / 'bed.log').read_text()[-2000:]}"
+
+    def start(self, nodes=1):
+        """Start 1 or 3 nodes, with the data of an earlier start if there was one; return their Kafka."""
+        self._call("start", nodes)
+        words = shlex.split((self.folder / "env").read_text())
+        return Kafka(dict(word.split("=", 1) for word in words))
+
+    def stop(self):
+        self._call("stop")
+
+    def kill(self, node=0):
+        """SIGKILL a node."""
+        self._call("kill", node)
+
+    def up(self, node=0):
+        """Start an ended node again, at its old addresses, and wait until it is ready."""
+        self._call("up", node)
 
 
 class Kafka:

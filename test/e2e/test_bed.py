@@ -102,3 +102,12 @@ def test_a_topic_that_nobody_made_does_not_come_into_being(kafka):
     assert producer.flush(30) == 0
     assert failures[0].lstrip("_").startswith("UNKNOWN_TOPIC")
     assert "misspelt" not in kafka.admin.list_topics(timeout=10).topics
+
+
+def test_a_node_that_was_killed_comes_back_with_its_records(kafka_bed):
+    kafka = kafka_bed.start()
+    kafka.new_topic("kept")
+    send({"bootstrap.servers": kafka.plain}, "kept", [b"1", b"2"])
+    kafka_bed.kill()
+    kafka_bed.up()
+    assert [message.value() for message in kafka.read("kept", 2)] == [b"1", b"2"]

@@ -12,7 +12,8 @@
 #   FRAGUA_KAFKA_PLAIN _SSL _SASL_SSL              bootstrap lists: plain text; mutual TLS; TLS with SASL PLAIN or SCRAM
 #   FRAGUA_KAFKA_USER _PASSWORD                    for SASL (PLAIN, SCRAM-SHA-256, SCRAM-SHA-512)
 #   FRAGUA_KAFKA_TLS                               the folder that certs.sh describes
-# From the environment: HEAP (512m) for each node, FRAGUA_KAFKA_EXTRA more lines for server.properties, XDG_CACHE_HOME.
+# From the environment: HEAP (512m) for each node; TIER, how far Java compiles (1); XDG_CACHE_HOME; FRAGUA_KAFKA_EXTRA,
+# more lines for server.properties; FRAGUA_KAFKA_OWNER, a process with which the nodes end, even if it is killed.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -159,6 +160,15 @@ launch() { # NODE-FOLDER
         -Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info \
         kafka.Kafka "$1/server.properties" >"$1/log.txt" 2>&1 </dev/null &
     echo $! >"$1/pid"
+    [ -z "${FRAGUA_KAFKA_OWNER:-}" ] || guard "$1" "$FRAGUA_KAFKA_OWNER" </dev/null >/dev/null 2>&1 &
+}
+
+guard() { # NODE-FOLDER PID: ends the node once PID is gone; ends itself with the node
+    trap '' INT TERM HUP
+    while [ -e "/proc/$2" ] && running "$1"; do
+        sleep 1
+    done
+    ! running "$1" || kill "$(<"$1/pid")"
 }
 
 await_ready() { # NODE-FOLDER...

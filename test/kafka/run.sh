@@ -34,7 +34,7 @@ trap finish EXIT
 trap 'if [ -n "$child" ]; then kill -TERM "$child" 2>/dev/null; else exit 143; fi' INT TERM HUP
 
 begin=$(date +%s%N)
-"$here/kafka.sh" start "$dir" "$nodes" >"$dir/start.log" 2>&1 || {
+FRAGUA_KAFKA_OWNER=$$ "$here/kafka.sh" start "$dir" "$nodes" >"$dir/start.log" 2>&1 || {
     cat "$dir/start.log" >&2
     exit 1
 }
