@@ -32,7 +32,7 @@ bench: ## set up, build, and measure
 
 image: ## set up, and build the container image
 	@scripts/deps.sh build image
-	@scripts/image.sh
+	@container/make-image.sh
 
 install: all ## install under PREFIX=/usr/local; DESTDIR is obeyed
 	@ninja -C $(BUILD) install
