@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Certificates and keys of requests, read from files and kept for a second, so that a renewed file is taken up without a
+ * restart and a busy client does not read files all day. curl opens a new connection when their bytes changed.
+ */
+#include <dirent.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include <openssl/crypto.h>
+
+#include "base/err.h"
+#include "base/fs.h"
+#include "base/mem.h"
+#include "net/client-private.h"
+
+static void tls_free(struct client_tls *tls)
+{
+    if (tls->key_pem.data)
+        OPENSSL_cleanse(tls->key_pem.data, tls->key_pem.cap);
+    fg_buf_deinit(&tls->ca_pem);
+    fg_buf_deinit(&tls->certificate_pem);
+    fg_buf_deinit(&tls->key_pem);
+    free(tls->ca);
+    free(tls->certificate);
+    free(tls->key);
+    free(tls);
+}
+
+void client_tls_unref(struct client_tls *tls)
+{
+    if (tls && --tls->refs == 0 && tls->stale)
+        tls_free(tls);
+}
+
+/* Out of the list; freed now or with its last call. */
+static void retire(struct client_tls *tls)
+{
+    fg_list_remove(&tls->link);
+    tls->stale = true;
+    if (tls->refs == 0)
+        tls_free(tls);
+}
+
+void client_tls_drop_all(struct fg_http_client *client)
+{
+    while (!fg_list_empty(&client->tls_sets))
+        retire(fg_container_of(client->tls_sets.next, struct client_tls, link));
+}
+
+static int wanted(const struct dirent *entry)
+{
+    struct fg_slice name = fg_slice_of(entry->d_name);
+    static const struct fg_slice crt = FG_SLICE(".crt"), pem = FG_SLICE(".pem");
+
+    return name.ptr[0] != '.' && (fg_slice_ends(name, crt) || fg_slice_ends(name, pem));
+}
+
+/* All *.crt and *.pem of a folder, one after the other in the order of their names. */
+static int read_folder(const char *folder, struct fg_buf *out, struct fg_error *err)
+{
+    struct dirent **entries = NULL;
+    int n = scandir(folder, &entries, wanted, alphasort), r = 0;
+
+    if (n < 0)
+        return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "cannot read the folder of trusted certificates \"%s\": %s",
+                                     folder, fg_errno_text(errno)));
+    for (int i = 0; i < n; i++) {
+        struct fg_buf path = FG_BUF_INIT(4096);
+        fg_buf_printf(&path, "%s/%s", folder, entries[i]->d_name);
+        if (r == 0)
+            r = path.failed ? fg_raise(fg_error_set(err, FG_E_LIMIT, 0, "the path of a file in \"%s\" is too long",
+                                                    folder))
+                            : fg_read_file(path.data, TLS_FILE_BYTES_MAX, out, err);
+        fg_buf_add_char(out, '\n'); /* the next file begins on a line of its own */
+        fg_buf_deinit(&path);
+        free(entries[i]);
+    }
+    free(entries);
+    if (r == 0 && out->failed)
+        r = fg_raise(fg_error_set(err, FG_E_LIMIT, 0, "the certificates in \"%s\" are more than %d bytes", folder,
+                                  TLS_CA_BYTES_MAX));
+    if (r == 0 && n == 0)
+        r = fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "no *.crt or *.pem in the folder of trusted certificates "
+                                  "\"%s\"", folder));
+    return r;
+}
+
+static int read_ca(const char *path, struct fg_buf *out, struct fg_error *err)
+{
+    struct stat st;
+
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        return read_folder(path, out, err);
+    return fg_read_file(path, TLS_FILE_BYTES_MAX, out, err);
+}
+
+static int read_all(struct client_tls *tls, struct fg_error *err)
+{
+    int r = 0;
+
+    tls->ca_pem = FG_BUF_INIT(TLS_CA_BYTES_MAX);
+    tls->certificate_pem = FG_BUF_INIT(TLS_FILE_BYTES_MAX);
+    tls->key_pem = FG_BUF_INIT(TLS_FILE_BYTES_MAX);
+    if (tls->ca)
+        r = read_ca(tls->ca, &tls->ca_pem, err);
+    if (r == 0 && tls->certificate)
+        r = fg_read_file(tls->certificate, TLS_FILE_BYTES_MAX, &tls->certificate_pem, err);
+    if (r == 0 && tls->key)
+        r = fg_read_file(tls->key, TLS_FILE_BYTES_MAX, &tls->key_pem, err);
+    if (r == 0 && tls->ca && tls->ca_pem.len == 0) /* empty would mean the system's roots */
+        r = fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "the file of trusted certificates \"%s\" is empty", tls->ca));
+    return r;
+}
+
+static bool same(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static char *copy(const char *text)
+{
+    return text ? fg_strdup_slice(fg_slice_of(text)) : NULL;
+}
+
+static struct client_tls *find(struct fg_http_client *client, const struct fg_tls *tls)
+{
+    struct fg_list *it, *tmp;
+
+    fg_list_for_each_safe(it, tmp, &client->tls_sets) {
+        struct client_tls *set = fg_container_of(it, struct client_tls, link);
+        if (same(set->ca, tls->ca) && same(set->certificate, tls->certificate) && same(set->key, tls->key))
+            return set;
+    }
+    return NULL;
+}
+
+/* Makes room for one more: the first is the one read longest ago. */
+static void make_room(struct fg_http_client *client)
+{
+    struct fg_list *it, *tmp;
+    size_t n = 0;
+
+    fg_list_for_each_safe(it, tmp, &client->tls_sets)
+        n++;
+    if (n >= TLS_SETS_MAX)
+        retire(fg_container_of(client->tls_sets.next, struct client_tls, link));
+}
+
+int client_tls_get(struct fg_http_client *client, const struct fg_tls *tls, struct client_tls **ret,
+                   struct fg_error *err)
+{
+    struct client_tls *set = find(client, tls);
+    uint64_t now = client_now_ms();
+    int r;
+
+    if (!tls->certificate != !tls->key)
+        return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "a client certificate needs its key and a key its "
+                                     "certificate: only \"%s\" is given",
+                                     tls->certificate ? tls->certificate : tls->key));
+    if (set && now - set->read_ms < TLS_FRESH_MS) {
+        set->refs++;
+        *ret = set;
+        return 0;
+    }
+    if (set)
+        retire(set);
+    make_room(client);
+    set = fg_calloc(1, sizeof(*set));
+    set->ca = copy(tls->ca);
+    set->certificate = copy(tls->certificate);
+    set->key = copy(tls->key);
+    set->read_ms = now;
+    r = read_all(set, err);
+    if (r < 0) {
+        tls_free(set);
+        return fg_pass(r);
+    }
+    set->refs = 1;
+    fg_list_append(&client->tls_sets, &set->link);
+    *ret = set;
+    return 0;
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The HTTP client's front: make it, send, cancel, close. */
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "net/client-private.h"
+
+enum { CONNECTIONS_MAX = 256, HOST_CONNECTIONS_MAX = 64 };
+
+int fg_http_client_new(const struct fg_http_client_config *config, struct fg_http_client **ret, struct fg_error *err)
+{
+    struct fg_http_client *client;
+    int r;
+
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        return fg_raise(fg_error_set(err, FG_E_INTERNAL, 0, "cannot make the HTTP client: libcurl does not start"));
+    client = fg_calloc(1, sizeof(*client));
+    client->loop = config->loop;
+    client->metrics = config->metrics;
+    client->connections_max = config->connections_max ? config->connections_max : CONNECTIONS_MAX;
+    client->host_connections_max = config->host_connections_max ? config->host_connections_max : HOST_CONNECTIONS_MAX;
+    client->user_agent =
+        fg_strdup_slice(fg_slice_of(config->user_agent ? config->user_agent : "fragua/" FG_VERSION));
+    fg_list_init(&client->hosts);
+    fg_list_init(&client->idle);
+    fg_list_init(&client->running);
+    fg_list_init(&client->broken);
+    fg_list_init(&client->due);
+    fg_list_init(&client->tls_sets);
+    r = client_loop_init(client, err);
+    if (r < 0) {
+        free(client->user_agent);
+        free(client);
+        curl_global_cleanup();
+        return fg_pass(r);
+    }
+    *ret = client;
+    return 0;
+}
+
+void fg_http_client_close(struct fg_http_client *client, fg_done_cb closed, void *arg)
+{
+    struct fg_list *it, *tmp;
+
+    if (!client) {
+        if (closed)
+            closed(arg);
+        return;
+    }
+    fg_assert(!client->closing);
+    client->closing = true;
+    client->closed = closed;
+    client->closed_arg = arg;
+    while (!fg_list_empty(&client->due)) /* every call that is not done has a deadline */
+        client_call_drop(fg_container_of(client->due.next, struct fg_http_call, due));
+    while (!fg_list_empty(&client->idle))
+        client_call_free(fg_container_of(fg_list_pop(&client->idle), struct fg_http_call, link));
+    fg_list_for_each_safe(it, tmp, &client->hosts)
+        client_host_unused(client, fg_container_of(it, struct client_host, link));
+    client_tls_drop_all(client);
+    curl_multi_cleanup(client->multi);
+    client->multi = NULL;
+    client_loop_close(client);
+}
+
+/* Deadlines are mostly alike, so the place is near the end. */
+static void insert_due(struct fg_http_client *client, struct fg_http_call *call)
+{
+    struct fg_list *before = client->due.prev;
+
+    while (before != &client->due && fg_container_of(before, struct fg_http_call, due)->due_ms > call->due_ms)
+        before = before->prev;
+    fg_list_append(before->next, &call->due);
+    if (client->due.next == &call->due)
+        client_loop_due(client);
+}
+
+struct fg_http_call *fg_http_client_send(struct fg_http_client *client, const struct fg_http_request *req,
+                                         struct fg_slice bearer_text, fg_http_done_cb done, void *arg,
+                                         struct fg_error *err)
+{
+    struct fg_http_call *call;
+    struct client_host *host;
+
+    if (client->closing) {
+        (void)fg_raise(fg_error_set(err, FG_E_CANCELLED, 0, "cannot send a request: the HTTP client is closing"));
+        return NULL;
+    }
+    if (client->n_calls >= CALLS_MAX) {
+        (void)fg_raise(fg_error_set(err, FG_E_LIMIT, FG_ERROR_RETRIABLE,
+                                    "cannot send a request: %d are waiting or running already", CALLS_MAX));
+        return NULL;
+    }
+    call = client_call_take(client);
+    if (!call) {
+        (void)fg_raise(fg_error_set(err, FG_E_INTERNAL, FG_ERROR_RETRIABLE, "cannot send a request: no memory"));
+        return NULL;
+    }
+    if (client_request_set(call, req, bearer_text, err) < 0) {
+        client_call_return(call);
+        return NULL;
+    }
+    host = call->host;
+    call->done = done;
+    call->arg = arg;
+    call->sent_ms = client_now_ms();
+    call->due_ms = call->sent_ms + req->timeout_ms;
+    client->n_calls++;
+    insert_due(client, call);
+    call->state = CALL_WAITING;
+    fg_list_append(&host->waiting, &call->link);
+    client_host_next(client); /* starts this one if there is a slot */
+    return call;
+}
+
+void fg_http_client_cancel(struct fg_http_call *call)
+{
+    if (call)
+        client_call_drop(call);
+}
+
+size_t fg_http_client_in_flight(const struct fg_http_client *client)
+{
+    return client->n_calls;
+}
