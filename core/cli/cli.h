@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command line: one file a command, one table of commands. Results on stdout, the rest on stderr. */
+#pragma once
+
+#include <getopt.h>
+#include <uv.h>
+
+#include "base/log.h"
+#include "host/config.h"
+
+/* Exit codes, as sysexits.h numbers them. */
+enum { FG_EXIT_OK = 0, FG_EXIT_FAILED = 1, FG_EXIT_USAGE = 64, FG_EXIT_CONFIG = 78 };
+
+#define FG_CLI_SETS_MAX 64
+
+/* What the options common to all commands say. */
+struct fg_cli {
+    uv_loop_t *loop; /* borrowed from main */
+    const char *command;
+    struct fg_plugin_path plugins;
+    enum fg_log_format log_format;
+    enum fg_log_level log_level;
+    const char *plugin_dirs[FG_PLUGIN_DIRS_MAX];
+    size_t n_plugin_dirs;
+};
+
+struct fg_cli_option {
+    const char *name;  /* long option; NULL ends the table */
+    char letter;       /* short option, or 0 */
+    const char *value; /* what to write for the value in the help; NULL: a switch */
+    const char *help;
+};
+
+struct fg_cli_command {
+    const char *name;
+    const char *usage; /* what follows the name: "-c FILE [options]" */
+    const char *summary;
+    const struct fg_cli_option *options;
+    /* Takes one option (index into its table) and its value; false: the value is bad, a word about it is on stderr. */
+    bool (*take)(void *state, size_t option, const char *value);
+    size_t state_size; /* of the zeroed struct that take() fills */
+    int (*run)(struct fg_cli *cli, void *state, int argc, char **argv); /* argv: what is no option */
+};
+
+extern const struct fg_cli_command fg_cli_run, fg_cli_validate, fg_cli_schema, fg_cli_plugins, fg_cli_demo;
+
+int fg_cli_main(uv_loop_t *loop, int argc, char **argv);
+
+/* "fragua: TEXT" on stderr; returns @code. */
+int fg_cli_fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Probes, loads and checks a file; faults go to stderr. NULL: it is wrong, *ret_code says how to exit. */
+struct fg_config *fg_cli_load(struct fg_cli *cli, const char *path, struct fg_slice text, const char *const *sets,
+                              size_t n_sets, int *ret_code);

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The pipeline file, typed: sections first, then every place where a plugin stands, then what tables cannot say. */
+#include "host/config.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/secret.h"
+#include "base/str.h"
+#include "bus/rdkafka/rdkafka.h"
+
+
+/* What the steps below share. */
+struct loading {
+    struct fg_config *config;
+    const struct fg_plugin_path *plugins;
+    struct fg_conf_faults *faults;
+};
+
+static const char *const plugin_key[] = { "plugin", NULL };
+static const char *const http_foreign[] = { "plugins", NULL };
+static const char *const pipeline_foreign[] = { "source", "transforms", "sink", NULL };
+
+__attribute__((format(printf, 3, 4))) static void fault(struct loading *l, const struct fg_conf_node *at,
+                                                        const char *format, ...)
+{
+    char text[512];
+    va_list ap;
+
+    va_start(ap, format);
+    (void)vsnprintf(text, sizeof(text), format, ap);
+    va_end(ap);
+    fg_conf_fault_add(l->faults, at->file, at->line, at->column, "%s", text);
+}
+
+static void load_sections(struct loading *l)
+{
+    struct fg_config *c = l->config;
+    const struct fg_conf_node *kafka = fg_conf_get(c->tree, "kafka");
+    const struct fg_conf_node *http = fg_conf_get(c->tree, "http");
+    const struct fg_conf_node *limits = fg_conf_get(c->tree, "limits");
+
+    (void)fg_conf_fill(kafka, c->tree, fg_config_tables[FG_SECTION_KAFKA].table, NULL, &c->kafka, sizeof(c->kafka),
+                       &c->values[FG_SECTION_KAFKA], l->faults);
+    if (http)
+        (void)fg_conf_fill(http, http, fg_config_tables[FG_SECTION_HTTP].table, http_foreign, &c->http, sizeof(c->http),
+                           &c->values[FG_SECTION_HTTP], l->faults);
+    (void)fg_conf_fill(limits, c->tree, fg_config_tables[FG_SECTION_LIMITS].table, NULL, &c->limits, sizeof(c->limits),
+                       &c->values[FG_SECTION_LIMITS], l->faults);
+}
+
+static void check_root_keys(struct loading *l)
+{
+    static const char *const known[] = { "kafka", "http", "limits", "pipelines" };
+    const struct fg_conf_node *root = l->config->tree;
+
+    for (size_t i = 0; i < root->n_members; i++) {
+        const struct fg_conf_member *m = &root->members[i];
+        size_t k = 0;
+        while (k < 4 && strcmp(known[k], m->key) != 0)
+            k++;
+        if (k == 4)
+            fg_conf_fault_add(l->faults, root->file, m->key_line, m->key_column,
+                              "unknown section \"%s\"; there are kafka, http, limits and pipelines", m->key);
+    }
+}
+
+static void check_kafka(struct loading *l)
+{
+    const struct fg_config_kafka *k = &l->config->kafka;
+    const struct fg_conf_node *at = fg_conf_get(l->config->tree, "kafka");
+    const struct fg_conf_node *properties = fg_conf_get(at, "properties");
+
+    at = at ? at : l->config->tree;
+    if (!k->embedded && !k->bootstrap_servers)
+        fault(l, at, "`kafka` needs `bootstrap.servers` (host:port), or `embedded: true` for trying");
+    if (k->tls && !k->tls->certificate != !k->tls->key)
+        fault(l, at, "`kafka.tls` needs both `certificate` and `key`, or neither");
+    for (size_t i = 0; i < k->properties.len; i++) {
+        struct fg_error err = FG_ERROR_NULL;
+        const struct fg_conf_node *where = fg_conf_get(properties, k->properties.items[i].key);
+        if (fg_bus_rdkafka_check_property(k->properties.items[i].key, k->properties.items[i].value, &err) < 0)
+            fault(l, where ? where : at, "%s", err.text);
+    }
+}
+
+static bool is_loopback(const char *listen)
+{
+    struct fg_slice s = fg_slice_of(listen);
+
+    return fg_slice_starts(s, (struct fg_slice)FG_SLICE("127.")) ||
+           fg_slice_starts(s, (struct fg_slice)FG_SLICE("[::1]")) ||
+           fg_slice_starts(s, (struct fg_slice)FG_SLICE("localhost:"));
+}
+
+static void check_tokens(struct loading *l, const struct fg_conf_node *http)
+{
+    const struct fg_config_token *tokens = l->config->http.tokens.items;
+
+    for (size_t i = 0; i < l->config->http.tokens.len; i++) {
+        const struct fg_config_token *t = &tokens[i];
+        if (!t->sha256 || !t->name)
+            continue;
+        if (strlen(t->sha256) != 64 || strspn(t->sha256, "0123456789abcdefABCDEF") != 64)
+            fault(l, http, "token \"%s\": `sha256` is 64 hex digits, as `printf %%s TOKEN | sha256sum` prints", t->name);
+        for (size_t k = 0; k < t->scopes.len; k++)
+            if (strcmp(t->scopes.items[k], "read") != 0 && strcmp(t->scopes.items[k], "control") != 0)
+                fault(l, http, "token \"%s\": scopes are read and control, not \"%s\"", t->name, t->scopes.items[k]);
+    }
+}
+
+static void check_http(struct loading *l)
+{
+    const struct fg_config_http *h = &l->config->http;
+    const struct fg_conf_node *http = fg_conf_get(l->config->tree, "http");
+
+    if (!http || !h->listen)
+        return;
+    if (!is_loopback(h->listen) && h->tokens.len == 0 && !(h->tls && h->tls->client_ca))
+        fault(l, http, "`http.listen: %s` is open to others: add `tokens` or `tls.client-ca`, or listen on 127.0.0.1",
+              h->listen);
+    check_tokens(l, http);
+}
+
+/* One place with `plugin: NAME` and its options. */
+static void load_node(struct loading *l, const struct fg_conf_node *map, uint32_t kind, const char *name,
+                      struct fg_config_node *ret)
+{
+    const struct fg_conf_node *plugin = fg_conf_get(map, "plugin");
+    struct fg_error err = FG_ERROR_NULL;
+
+    ret->node = strdup(name);
+    ret->map = map;
+    fg_assert(ret->node);
+    if (map->kind != FG_CONF_MAP || !plugin || plugin->kind != FG_CONF_SCALAR) {
+        fault(l, map, "`%s` needs `plugin: NAME` and its options", name);
+        return;
+    }
+    if (fg_plugin_load(l->plugins, plugin->text, &ret->file, &err) < 0) {
+        fault(l, plugin, "%s", err.text);
+        return;
+    }
+    if (ret->file->plugin.kind != kind) {
+        fault(l, plugin, "plugin \"%s\" is a %s, but `%s` takes a %s", plugin->text,
+              fg_kind_name(ret->file->plugin.kind), name, fg_kind_name(kind));
+        return;
+    }
+    if (ret->file->plugin.options) {
+        ret->values_struct = fg_calloc(1, ret->file->plugin.config_size);
+        if (fg_conf_fill(map, map, ret->file->plugin.options, plugin_key, ret->values_struct,
+                         ret->file->plugin.config_size, &ret->values, l->faults) < 0)
+            return;
+    } else if (map->n_members > 1) {
+        fault(l, map, "plugin \"%s\" has no options", plugin->text);
+    }
+    if (ret->file->plugin.check && ret->file->plugin.check(ret->values_struct, &err) < 0)
+        fault(l, map, "%s", err.text);
+}
+
+static struct fg_config_node *load_nodes(struct loading *l, const struct fg_conf_node *list, uint32_t kind,
+                                         const char *name, size_t *ret_n)
+{
+    struct fg_config_node *nodes;
+    char path[64];
+
+    *ret_n = 0;
+    if (!list)
+        return NULL;
+    if (list->kind != FG_CONF_LIST) {
+        fault(l, list, "`%s` is a list: begin each with `- plugin: NAME`", name);
+        return NULL;
+    }
+    if (list->n_members > FG_CONFIG_NODES_MAX) {
+        fault(l, list, "`%s` has %zu entries, at most %u are allowed", name, list->n_members, FG_CONFIG_NODES_MAX);
+        return NULL;
+    }
+    nodes = fg_calloc(list->n_members ? list->n_members : 1, sizeof(*nodes));
+    for (size_t i = 0; i < list->n_members; i++) {
+        (void)snprintf(path, sizeof(path), "%s.%zu", name, i);
+        load_node(l, list->members[i].node, kind, path, &nodes[i]);
+    }
+    *ret_n = list->n_members;
+    return nodes;
+}
+
+static void check_pipeline(struct loading *l, struct fg_config_pipeline *p)
+{
+    bool source = fg_conf_get(p->map, "source") != NULL;
+    const struct fg_config_input *in = p->o.input;
+
+    if (source && in)
+        fault(l, p->map, "pipeline \"%s\" has both `source` and `input`: keep one", p->name);
+    if (!source && !in)
+        fault(l, p->map, "pipeline \"%s\" needs a `source` (plugin) or an `input` (topic)", p->name);
+    if (in && !in->topic == !in->topics.len)
+        fault(l, p->map, "`input` of pipeline \"%s\" needs either `topic` or `topics`", p->name);
+    if (!p->o.output.len && !fg_conf_get(p->map, "sink"))
+        fault(l, p->map, "pipeline \"%s\" leads nowhere: give it an `output` or a `sink`", p->name);
+    p->role = p->o.role >= 0 ? (enum fg_role)p->o.role : source ? FG_ROLE_PRODUCER : FG_ROLE_CONSUMER;
+}
+
+static bool pipeline_name_is_sane(const char *name)
+{
+    size_t n = strlen(name);
+
+    return n > 0 && n <= 64 && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == n;
+}
+
+static void load_pipeline(struct loading *l, const struct fg_conf_member *m, struct fg_config_pipeline *p)
+{
+    const struct fg_conf_node *source, *sink;
+
+    p->name = m->key;
+    p->map = m->node;
+    if (!pipeline_name_is_sane(p->name))
+        fault(l, m->node, "\"%s\" is no pipeline name: up to 64 of a-z, 0-9 and '-'", p->name);
+    if (m->node->kind != FG_CONF_MAP) {
+        fault(l, m->node, "pipeline \"%s\" is empty: give it a source or input, and an output or sink", p->name);
+        return;
+    }
+    (void)fg_conf_fill(m->node, m->node, fg_config_tables[FG_SECTION_PIPELINE].table, pipeline_foreign, &p->o,
+                       sizeof(p->o), &p->values, l->faults);
+    source = fg_conf_get(m->node, "source");
+    sink = fg_conf_get(m->node, "sink");
+    if (source)
+        load_node(l, source, FG_KIND_SOURCE, "source", &p->source);
+    p->transforms = load_nodes(l, fg_conf_get(m->node, "transforms"), FG_KIND_TRANSFORM, "transforms",
+                               &p->n_transforms);
+    if (sink)
+        load_node(l, sink, FG_KIND_SINK, "sink", &p->sink);
+    check_pipeline(l, p);
+}
+
+static void load_pipelines(struct loading *l)
+{
+    struct fg_config *c = l->config;
+    const struct fg_conf_node *map = fg_conf_get(c->tree, "pipelines");
+
+    if (!map)
+        return;
+    if (map->kind != FG_CONF_MAP || map->n_members > FG_CONFIG_PIPELINES_MAX) {
+        fault(l, map, "`pipelines` is a map of at most %u names to pipelines", FG_CONFIG_PIPELINES_MAX);
+        return;
+    }
+    c->pipelines = fg_calloc(map->n_members ? map->n_members : 1, sizeof(*c->pipelines));
+    c->n_pipelines = map->n_members;
+    for (size_t i = 0; i < map->n_members; i++)
+        load_pipeline(l, &map->members[i], &c->pipelines[i]);
+}
+
+int fg_config_load(const char *path, struct fg_slice text, const char *const *sets, size_t n_sets,
+                   const struct fg_plugin_path *plugins, struct fg_config **ret, struct fg_conf_faults *faults)
+{
+    struct fg_config *c = fg_calloc(1, sizeof(*c));
+    struct loading l = { .config = c, .plugins = plugins, .faults = faults };
+    const struct fg_conf_node *http;
+    int r;
+
+    c->path = strdup(path);
+    fg_assert(c->path);
+    r = text.ptr ? fg_conf_parse(text, path, &c->tree, faults) : fg_conf_load(path, &c->tree, faults);
+    for (size_t i = 0; r == 0 && i < n_sets; i++)
+        r = fg_conf_set(c->tree, sets[i], faults);
+    if (r == 0) {
+        load_sections(&l);
+        check_root_keys(&l);
+        check_kafka(&l);
+        check_http(&l);
+        http = fg_conf_get(c->tree, "http");
+        c->controls = load_nodes(&l, fg_conf_get(http, "plugins"), FG_KIND_CONTROL, "http.plugins", &c->n_controls);
+        load_pipelines(&l);
+        if (!c->n_pipelines && !c->n_controls && faults->len == 0)
+            fault(&l, c->tree, "the file declares no pipelines and no HTTP plugins: there is nothing to run");
+    }
+    if (faults->len || r < 0) {
+        fg_conf_faults_sort(faults);
+        fg_config_free(c);
+        return fg_raise(-FG_E_CONFIG);
+    }
+    *ret = c;
+    return 0;
+}
+
+static void node_deinit(struct fg_config_node *node)
+{
+    fg_conf_values_free(node->values);
+    free(node->values_struct);
+    fg_plugin_file_unref(node->file);
+    free((char *)node->node);
+}
+
+struct fg_config *fg_config_free(struct fg_config *c)
+{
+    if (!c)
+        return NULL;
+    for (size_t i = 0; i < c->n_pipelines; i++) {
+        struct fg_config_pipeline *p = &c->pipelines[i];
+        node_deinit(&p->source);
+        node_deinit(&p->sink);
+        for (size_t k = 0; k < p->n_transforms; k++)
+            node_deinit(&p->transforms[k]);
+        free(p->transforms);
+        fg_conf_values_free(p->values);
+    }
+    for (size_t i = 0; i < c->n_controls; i++)
+        node_deinit(&c->controls[i]);
+    for (size_t i = 0; i < 3; i++)
+        fg_conf_values_free(c->values[i]);
+    free(c->controls);
+    free(c->pipelines);
+    fg_conf_node_free(c->tree);
+    free(c->path);
+    free(c);
+    return NULL;
+}
+
+static void node_secrets(const struct fg_config_node *node, fg_write_cb cb, void *arg)
+{
+    if (node->values)
+        fg_conf_values_secrets(node->values, cb, arg);
+}
+
+void fg_config_secrets(const struct fg_config *c, fg_write_cb cb, void *arg)
+{
+    for (size_t i = 0; i < 3; i++)
+        if (c->values[i])
+            fg_conf_values_secrets(c->values[i], cb, arg);
+    for (size_t i = 0; i < c->n_controls; i++)
+        node_secrets(&c->controls[i], cb, arg);
+    for (size_t i = 0; i < c->n_pipelines; i++) {
+        node_secrets(&c->pipelines[i].source, cb, arg);
+        node_secrets(&c->pipelines[i].sink, cb, arg);
+        for (size_t k = 0; k < c->pipelines[i].n_transforms; k++)
+            node_secrets(&c->pipelines[i].transforms[k], cb, arg);
+    }
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The pipeline file, typed: what interfaces.md and docs/configuration.md describe, with each node's plugin loaded. */
+#pragma once
+
+#include "conf/options.h"
+#include "conf/tree.h"
+#include "flow/pipeline.h"
+#include "fragua/http.h"
+#include "host/loader.h"
+
+enum fg_role { FG_ROLE_PRODUCER, FG_ROLE_CONSUMER, FG_ROLE_BOTH };
+
+struct fg_config_sasl {
+    int mechanism; /* index into fg_config_sasl_mechanisms */
+    const char *username;
+    const struct fg_secret *password;
+};
+extern const char *const fg_config_sasl_mechanisms[];
+
+struct fg_config_kafka {
+    const char *bootstrap_servers;
+    bool embedded;
+    const struct fg_tls *tls;
+    const struct fg_config_sasl *sasl;
+    struct fg_pairs properties;
+    const char *cursors_topic;
+};
+
+struct fg_config_http_tls {
+    const char *certificate, *key, *client_ca;
+};
+
+struct fg_config_token {
+    const char *name;
+    const char *sha256; /* 64 hex digits */
+    struct fg_strings scopes;
+};
+
+struct fg_config_http {
+    const char *listen;
+    const struct fg_config_http_tls *tls;
+    struct fg_groups tokens; /* of struct fg_config_token */
+};
+
+struct fg_config_limits {
+    int64_t memory;  /* bytes */
+    int64_t workers; /* 0: as many as cores, at most 64 */
+    int64_t stop;    /* ms */
+};
+
+/* A place in the file where a plugin stands. */
+struct fg_config_node {
+    const char *node;                /* "source", "transforms.0", "sink", "http.plugins.0"; owned by the config */
+    const struct fg_conf_node *map;  /* borrowed from the tree */
+    struct fg_plugin_file *file;     /* a reference */
+    void *values_struct;             /* the plugin's filled config struct; NULL: no options */
+    struct fg_conf_values *values;
+};
+
+struct fg_config_commit {
+    int64_t records, bytes, interval; /* count, bytes, ms */
+};
+
+struct fg_config_input {
+    const char *topic;
+    struct fg_strings topics;
+    const char *group;
+    int from; /* 0 beginning, 1 end: for a group without offsets */
+};
+
+struct fg_config_dead {
+    const char *topic;
+    int64_t attempts;
+};
+
+struct fg_config_pipeline_options {
+    int role, delivery;
+    const struct fg_config_commit *commit;
+    const struct fg_config_input *input;
+    struct fg_pairs output;
+    const struct fg_config_dead *dead;
+    const char *group;
+};
+
+struct fg_config_pipeline {
+    const char *name; /* borrowed from the tree */
+    const struct fg_conf_node *map;
+    struct fg_config_pipeline_options o;
+    struct fg_conf_values *values;
+    enum fg_role role; /* producer or consumer */
+    struct fg_config_node source, sink; /* file NULL: none */
+    struct fg_config_node *transforms;  /* array of n_transforms */
+    size_t n_transforms;
+};
+
+struct fg_config {
+    char *path;                 /* owned */
+    struct fg_conf_node *tree;  /* owned */
+    struct fg_config_kafka kafka;
+    struct fg_config_http http; /* listen NULL: no server */
+    struct fg_config_limits limits;
+    struct fg_conf_values *values[3]; /* of the three above */
+    struct fg_config_node *controls;  /* array of n_controls */
+    size_t n_controls;
+    struct fg_config_pipeline *pipelines; /* array of n_pipelines, in the order of the file */
+    size_t n_pipelines;
+};
+
+#define FG_CONFIG_PIPELINES_MAX 256u
+#define FG_CONFIG_NODES_MAX 64u /* transforms of a pipeline, control plugins */
+
+/*
+ * fg_config_load() - read and check a pipeline file
+ * @path: the file
+ * @text: instead of the file's bytes, named by @path in faults; ptr NULL: read the file
+ * @sets: array of n_sets "path=value"
+ * @plugins: where plugins are
+ * @faults: initialised by the caller; all that is wrong is appended
+ *
+ * Return: 0, or negative with faults. Nothing is connected, started, or listened on.
+ */
+int fg_config_load(const char *path, struct fg_slice text, const char *const *sets, size_t n_sets,
+                   const struct fg_plugin_path *plugins, struct fg_config **ret, struct fg_conf_faults *faults);
+struct fg_config *fg_config_free(struct fg_config *config);
+/* Every secret text in it, for the log to blank. */
+void fg_config_secrets(const struct fg_config *config, fg_write_cb cb, void *arg);
+
+/* The tables of the file itself, for schema, docs and tests. NULL-name ended. */
+struct fg_config_table {
+    const char *path; /* "kafka", "http", "limits", "pipelines.*" */
+    const struct fg_option *table;
+};
+enum { FG_SECTION_KAFKA, FG_SECTION_HTTP, FG_SECTION_LIMITS, FG_SECTION_PIPELINE };
+extern const struct fg_config_table fg_config_tables[];
+/* JSON Schema of the pipeline file with the plugins found. */
+void fg_config_schema(struct fg_json_writer *w, const struct fg_plugin_path *plugins);

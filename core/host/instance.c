@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A plugin's instance, and the service table that it reaches the world through. */
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "base/secret.h"
+#include "flow/record.h"
+#include "host/process-private.h"
+
+static struct fg_instance *instance_of(struct fg_host *host)
+{
+    return (struct fg_instance *)host; /* host is its first member */
+}
+
+static struct fg_logger logger_of(struct fg_host *host)
+{
+    struct fg_instance *i = instance_of(host);
+
+    return (struct fg_logger){ .log = i->process->log, .pipeline = i->pipeline, .node = i->config->node };
+}
+
+static void svc_log(struct fg_host *host, enum fg_log_level level, const char *format, ...)
+{
+    struct fg_logger logger = logger_of(host);
+    va_list ap;
+
+    va_start(ap, format);
+    fg_logv(&logger, level, format, ap);
+    va_end(ap);
+}
+
+static uint64_t svc_now_ms(struct fg_host *host)
+{
+    return fg_env_now_ms(instance_of(host)->process->env);
+}
+
+static int64_t svc_wall_ms(struct fg_host *host)
+{
+    return fg_clock_wall_ms(instance_of(host)->process->env->clock);
+}
+
+static uint64_t svc_random(struct fg_host *host)
+{
+    (void)host;
+    return fg_random_u64();
+}
+
+/* A plugin's timer knows its environment, because the plugin hands back nothing else. */
+struct fg_timer {
+    struct fg_env *env;
+    struct fg_env_timer *timer;
+};
+
+static struct fg_timer *svc_timer_new(struct fg_host *host, fg_timer_cb cb, void *arg)
+{
+    struct fg_timer *timer = fg_calloc(1, sizeof(*timer));
+
+    timer->env = instance_of(host)->process->env;
+    timer->timer = timer->env->ops->timer_new(timer->env, cb, arg);
+    return timer;
+}
+
+static void svc_timer_start(struct fg_timer *timer, uint64_t after_ms)
+{
+    timer->env->ops->timer_start(timer->timer, after_ms);
+}
+
+static void svc_timer_stop(struct fg_timer *timer)
+{
+    timer->env->ops->timer_stop(timer->timer);
+}
+
+static void svc_timer_free(struct fg_timer *timer)
+{
+    if (!timer)
+        return;
+    timer->env->ops->timer_free(timer->timer);
+    free(timer);
+}
+
+struct offload {
+    struct fg_work work;
+    fg_work_cb run;
+    fg_done_cb done;
+    void *arg;
+};
+
+static void offload_run(struct fg_work *work, unsigned worker)
+{
+    struct offload *o = fg_container_of(work, struct offload, work);
+
+    (void)worker;
+    o->run(o->arg);
+}
+
+static void offload_done(struct fg_work *work)
+{
+    struct offload *o = fg_container_of(work, struct offload, work);
+    fg_done_cb done = o->done;
+    void *arg = o->arg;
+
+    free(o);
+    done(arg);
+}
+
+static int svc_offload(struct fg_host *host, fg_work_cb run, fg_done_cb done, void *arg)
+{
+    struct fg_env *env = instance_of(host)->process->env;
+    struct offload *o = fg_calloc(1, sizeof(*o));
+
+    *o = (struct offload){ .work = { .run = offload_run, .done = offload_done }, .run = run, .done = done, .arg = arg };
+    env->ops->submit(env, &o->work);
+    return 0;
+}
+
+static struct fg_slice svc_secret_get(struct fg_host *host, const struct fg_secret *secret)
+{
+    (void)host;
+    return secret ? fg_secret_text(secret) : FG_SLICE_NULL;
+}
+
+static bool metric_name_is_sane(const char *name)
+{
+    size_t n = strlen(name);
+
+    return n > 0 && n <= 64 && strspn(name, "abcdefghijklmnopqrstuvwxyz_") == n;
+}
+
+/* Plugins' metrics are told apart from the server's own by their prefix. */
+static struct fg_metric *svc_metric(struct fg_host *host, enum fg_metric_kind kind, const char *name, const char *help)
+{
+    struct fg_instance *i = instance_of(host);
+    struct fg_label labels[] = { { "pipeline", i->pipeline ? i->pipeline : "" }, { "node", i->config->node } };
+    char full[96];
+    struct fg_metric_decl decl = { full, kind == FG_METRIC_COUNTER ? FG_METRIC_TYPE_COUNTER : FG_METRIC_TYPE_GAUGE,
+                                   help };
+
+    if (!metric_name_is_sane(name))
+        return NULL;
+    (void)snprintf(full, sizeof(full), "fragua_plugin_%s", name);
+    return fg_metric_get(i->process->metrics, &decl, labels, 2);
+}
+
+static int svc_record_new(struct fg_host *host, const struct fg_record_spec *spec, struct fg_record **ret,
+                          struct fg_error *err)
+{
+    struct fg_instance *i = instance_of(host);
+
+    return fg_record_new(&i->process->budget, spec, i->ops->kind != FG_KIND_SOURCE, ret, err);
+}
+
+static void svc_trouble(struct fg_host *host, const struct fg_error *err)
+{
+    struct fg_instance *i = instance_of(host);
+
+    if (i->flow)
+        fg_pipeline_source_trouble(i->flow, err);
+}
+
+static struct fg_http_call *svc_http_send(struct fg_host *host, const struct fg_http_request *req, fg_http_done_cb done,
+                                          void *arg, struct fg_error *err)
+{
+    struct fg_slice bearer = req->bearer ? fg_secret_text(req->bearer) : FG_SLICE_NULL;
+
+    return fg_http_client_send(instance_of(host)->process->client, req, bearer, done, arg, err);
+}
+
+static int svc_report(struct fg_host *host, enum fg_report what, const char *name, fg_write_cb write, void *arg,
+                      struct fg_error *err)
+{
+    return fg_process_report(instance_of(host)->process, what, name, write, arg, err);
+}
+
+static bool svc_is_ready(struct fg_host *host)
+{
+    return fg_process_is_ready(instance_of(host)->process);
+}
+
+static int svc_pipeline_action(struct fg_host *host, const char *name, enum fg_pipeline_action action,
+                               struct fg_error *err)
+{
+    return fg_process_pipeline_action(instance_of(host)->process, name, action, err);
+}
+
+static struct fg_follow *svc_follow(struct fg_host *host, const char *topic, int64_t tail, fg_follow_cb cb, void *arg,
+                                    struct fg_error *err)
+{
+    return fg_process_follow(instance_of(host)->process, topic, tail, cb, arg, err);
+}
+
+static const char *svc_topic_at(struct fg_host *host, size_t k, const char **ret_role, const char **ret_pipeline)
+{
+    return fg_config_topic_at(instance_of(host)->process->config, k, ret_role, ret_pipeline);
+}
+
+const struct fg_services fg_host_services = {
+    .size = sizeof(struct fg_services),
+    .log = svc_log,
+    .now_ms = svc_now_ms,
+    .wall_ms = svc_wall_ms,
+    .random = svc_random,
+    .timer_new = svc_timer_new,
+    .timer_start = svc_timer_start,
+    .timer_stop = svc_timer_stop,
+    .timer_free = svc_timer_free,
+    .offload = svc_offload,
+    .secret_get = svc_secret_get,
+    .metric = svc_metric,
+    .metric_add = fg_metric_add,
+    .metric_set = fg_metric_set,
+    .record_new = svc_record_new,
+    .record_ref = fg_record_ref,
+    .record_unref = fg_record_unref,
+    .record_view = fg_record_view,
+    .emit = fg_emit_add,
+    .batch_add = fg_batch_add,
+    .batch_cursor = fg_batch_cursor,
+    .batch_submit = fg_batch_submit,
+    .batch_cancel = fg_batch_cancel,
+    .trouble = svc_trouble,
+    .delivery_count = fg_delivery_count,
+    .delivery_record = fg_delivery_record,
+    .delivery_done = fg_delivery_done,
+    .http_send = svc_http_send,
+    .http_cancel = fg_http_client_cancel,
+    .exchange_method = fg_exchange_method,
+    .exchange_path = fg_exchange_path,
+    .exchange_param = fg_exchange_param,
+    .exchange_query = fg_exchange_query,
+    .exchange_query_raw = fg_exchange_query_raw,
+    .exchange_header = fg_exchange_header,
+    .exchange_body = fg_exchange_body,
+    .exchange_set_header = fg_exchange_set_header,
+    .exchange_reply = fg_exchange_reply,
+    .exchange_problem = fg_exchange_problem,
+    .exchange_begin = fg_exchange_begin,
+    .exchange_write = fg_exchange_write,
+    .exchange_end = fg_exchange_end,
+    .exchange_on_gone = fg_exchange_on_gone,
+    .exchange_abort = fg_exchange_abort,
+    .report = svc_report,
+    .is_ready = svc_is_ready,
+    .pipeline_action = svc_pipeline_action,
+    .follow = svc_follow,
+    .follow_stop = fg_follow_stop,
+    .topic_at = svc_topic_at,
+};
+
+int fg_instance_open(struct fg_instance *i, struct fg_process *process, const struct fg_config_node *config,
+                     const char *pipeline, struct fg_error *err)
+{
+    struct fg_error why = FG_ERROR_NULL;
+
+    *i = (struct fg_instance){
+        .host = { .svc = &fg_host_services },
+        .process = process,
+        .config = config,
+        .ops = &config->file->plugin,
+        .pipeline = pipeline,
+    };
+    if (i->ops->open(&i->host, config->values_struct, &i->self, &why) < 0)
+        return fg_raise(fg_error_set(err, why.code ? why.code : FG_E_INTERNAL, 0, "%s%s%s: %s", pipeline ? pipeline : "",
+                                     pipeline ? "." : "", config->node, why.text));
+    fg_assert(i->self);
+    return 0;
+}
+
+int fg_instance_start(struct fg_instance *i, struct fg_error *err)
+{
+    struct fg_error why = FG_ERROR_NULL;
+
+    if (i->ops->start && i->ops->start(i->self, &why) < 0)
+        return fg_raise(fg_error_set(err, why.code ? why.code : FG_E_INTERNAL, 0, "%s%s%s: %s",
+                                     i->pipeline ? i->pipeline : "", i->pipeline ? "." : "", i->config->node, why.text));
+    i->started = true;
+    return 0;
+}
+
+void fg_instance_stop(struct fg_instance *i, fg_done_cb done, void *arg)
+{
+    if (!i->self || !i->started || !i->ops->stop) {
+        done(arg);
+        return;
+    }
+    i->started = false;
+    i->ops->stop(i->self, done, arg);
+}
+
+void fg_instance_close(struct fg_instance *i)
+{
+    if (i->self)
+        i->ops->close(i->self);
+    i->self = NULL;
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Trying a file's plugins in a child process. The child says through a pipe what it is about to do, so that the parent
+ * can name the plugin that took it down.
+ */
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "host/process-private.h"
+
+#define PROBE_SECONDS 10u
+#define SAID_MAX 512u
+
+static void say(int fd, char what, const char *text)
+{
+    char message[SAID_MAX];
+    int n = snprintf(message, sizeof(message), "%c%s", what, text);
+    size_t len = n < 0 ? 0 : (size_t)n < sizeof(message) ? (size_t)n : sizeof(message) - 1;
+
+    message[len] = '\0';
+    if (write(fd, message, len + 1) < 0)
+        _exit(1); /* nobody listens any more */
+}
+
+static void say_loading(void *arg, const char *name)
+{
+    say(*(int *)arg, 'L', name);
+}
+
+static void open_and_close(struct fg_process *p, const struct fg_config_node *node, const char *pipeline, int fd)
+{
+    struct fg_instance instance;
+    struct fg_error err = FG_ERROR_NULL;
+
+    if (!node->file)
+        return;
+    say(fd, 'O', node->file->plugin.name);
+    if (fg_instance_open(&instance, p, node, pipeline, &err) < 0) {
+        say(fd, 'E', err.text);
+        _exit(0);
+    }
+    fg_instance_close(&instance);
+}
+
+static void open_every_node(const struct fg_config *c, int fd)
+{
+    uv_loop_t loop;
+    struct fg_error err = FG_ERROR_NULL;
+    struct fg_process p = { .loop = &loop, .config = c };
+    struct fg_http_client_config client = { .loop = &loop };
+
+    if (uv_loop_init(&loop) != 0 || fg_env_uv_new(&loop, &fg_clock_system, 1, &p.env, &err) < 0 ||
+        fg_http_client_new(&client, &p.client, &err) < 0) {
+        say(fd, 'E', err.text);
+        return;
+    }
+    p.metrics = fg_metrics_new();
+    fg_budget_init(&p.budget, (size_t)c->limits.memory);
+    fg_list_init(&p.follows);
+    for (size_t i = 0; i < c->n_controls; i++)
+        open_and_close(&p, &c->controls[i], NULL, fd);
+    for (size_t i = 0; i < c->n_pipelines; i++) {
+        const struct fg_config_pipeline *pipeline = &c->pipelines[i];
+        open_and_close(&p, &pipeline->source, pipeline->name, fd);
+        for (size_t k = 0; k < pipeline->n_transforms; k++)
+            open_and_close(&p, &pipeline->transforms[k], pipeline->name, fd);
+        open_and_close(&p, &pipeline->sink, pipeline->name, fd);
+    }
+}
+
+__attribute__((noreturn)) static void child(const char *path, struct fg_slice text, const char *const *sets,
+                                            size_t n_sets, const struct fg_plugin_path *plugins, int fd)
+{
+    struct fg_plugin_path told = *plugins;
+    struct fg_conf_faults faults = FG_CONF_FAULTS_NULL;
+    struct fg_config *config = NULL;
+    const struct rlimit no_core = { 0, 0 };
+
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    (void)setrlimit(RLIMIT_CORE, &no_core);
+    (void)signal(SIGALRM, SIG_DFL);
+    (void)alarm(PROBE_SECONDS);
+    told.loading = say_loading;
+    told.loading_arg = &fd;
+    if (fg_config_load(path, text, sets, n_sets, &told, &config, &faults) == 0)
+        open_every_node(config, fd);
+    /* faults of the file are found, and told, once more by the parent */
+    say(fd, 'D', "");
+    _exit(0);
+}
+
+/* What the child said last, and the error it may have reported. */
+struct heard {
+    char doing; /* 'L' loading, 'O' opening, 'D' done */
+    char plugin[SAID_MAX];
+    char error[SAID_MAX];
+};
+
+static void take_message(struct heard *heard, const char *message)
+{
+    if (message[0] == 'E') {
+        (void)snprintf(heard->error, sizeof(heard->error), "%s", message + 1);
+        return;
+    }
+    heard->doing = message[0];
+    if (message[0] != 'D')
+        (void)snprintf(heard->plugin, sizeof(heard->plugin), "%s", message + 1);
+}
+
+static void listen_to(int fd, struct heard *heard)
+{
+    char buf[SAID_MAX];
+    size_t len = 0;
+
+    for (;;) {
+        ssize_t n = read(fd, buf + len, sizeof(buf) - len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return;
+        len += (size_t)n;
+        for (char *end = memchr(buf, '\0', len); end; end = memchr(buf, '\0', len)) {
+            size_t used = (size_t)(end - buf) + 1;
+            take_message(heard, buf);
+            memmove(buf, buf + used, len - used);
+            len -= used;
+        }
+    }
+}
+
+static int judge(const struct heard *heard, int status, struct fg_error *err)
+{
+    const char *doing = heard->doing == 'L' ? "loaded" : "opened";
+
+    if (WIFSIGNALED(status) && heard->plugin[0]) {
+        if (WTERMSIG(status) == SIGALRM)
+            return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "plugin \"%s\" hangs while being %s: no end after %u s",
+                                         heard->plugin, doing, PROBE_SECONDS));
+        return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "plugin \"%s\" crashes while being %s (%s)", heard->plugin,
+                                     doing, strsignal(WTERMSIG(status))));
+    }
+    if (heard->error[0])
+        return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "%.240s", heard->error));
+    if (heard->doing != 'D')
+        return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "plugin \"%s\" ends the process while being %s",
+                                     heard->plugin, doing));
+    return 0;
+}
+
+int fg_config_probe(const char *path, struct fg_slice text, const char *const *sets, size_t n_sets,
+                    const struct fg_plugin_path *plugins, struct fg_error *err)
+{
+    struct heard heard = { .doing = 'L' };
+    int fds[2], status = 0;
+    pid_t pid;
+
+    if (pipe(fds) != 0)
+        return fg_raise(fg_error_set(err, FG_E_INTERNAL, 0, "cannot make a pipe: %s", fg_errno_text(errno)));
+    pid = fork();
+    if (pid == 0) {
+        close(fds[0]);
+        child(path, text, sets, n_sets, plugins, fds[1]);
+    }
+    close(fds[1]);
+    if (pid > 0)
+        listen_to(fds[0], &heard);
+    close(fds[0]);
+    if (pid < 0)
+        return fg_raise(fg_error_set(err, FG_E_INTERNAL, 0, "cannot start a process: %s", fg_errno_text(errno)));
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    return fg_pass(judge(&heard, status, err));
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A running fragua: everything a pipeline file declares, in one place, on one loop. Loop thread only.
+ *
+ * It owns what plugins share (Kafka, HTTP both ways, workers, budget, metrics), the plugins' instances, and the
+ * pipelines. start() returns with all of it begun; what the outside then does shows in the pipelines' states.
+ */
+#pragma once
+
+#include <uv.h>
+
+#include "host/config.h"
+
+struct fg_process;
+
+struct fg_process_config {
+    uv_loop_t *loop;                /* borrowed */
+    struct fg_log *log;             /* borrowed */
+    const struct fg_config *config; /* borrowed until freed */
+    enum fg_role role;
+    const char *instance;           /* for transactional ids; NULL: the host's name */
+};
+
+/*
+ * Opens every instance, binds the HTTP port, starts the pipelines. *ret is set in any case: a process that failed to
+ * start is stopped and freed like any other.
+ */
+int fg_process_start(const struct fg_process_config *config, struct fg_process **ret, struct fg_error *err);
+/* Drains within limits.stop, or at once; a second call with @now cuts a drain short. stopped(arg) once, then free. */
+void fg_process_stop(struct fg_process *process, bool now, fg_done_cb stopped, void *arg);
+struct fg_process *fg_process_free(struct fg_process *process);
+
+/* The HTTP server's address, "127.0.0.1:41207"; NULL: there is none. */
+const char *fg_process_http_address(const struct fg_process *process);
+/* A report as a control plugin sees it; see enum fg_report. */
+int fg_process_report(struct fg_process *process, enum fg_report what, const char *name, fg_write_cb write, void *arg,
+                      struct fg_error *err);
+int fg_process_pipeline_action(struct fg_process *process, const char *name, enum fg_pipeline_action action,
+                               struct fg_error *err);
+bool fg_process_is_ready(const struct fg_process *process);
+/* See struct fg_services::follow. */
+struct fg_follow *fg_process_follow(struct fg_process *process, const char *topic, int64_t tail, fg_follow_cb cb,
+                                    void *arg, struct fg_error *err);
+void fg_follow_stop(struct fg_follow *follow);
+
+/*
+ * fg_config_probe() - load and open every plugin of a file in a child process, and throw it away
+ *
+ * A plugin that crashes or hangs in its own initialisation takes the child with it, not the server.
+ * Return: 0; negative with the plugin and what became of it named in err.
+ */
+int fg_config_probe(const char *path, struct fg_slice text, const char *const *sets, size_t n_sets,
+                    const struct fg_plugin_path *plugins, struct fg_error *err);

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* JSON Schema of the pipeline file, made from its tables and from the plugins found. */
+#include "base/json.h"
+#include "host/config.h"
+
+
+static void plugin_member(struct fg_json_writer *w, void *name)
+{
+    fg_json_key(w, "plugin");
+    fg_json_object(w);
+    fg_json_kv_cstr(w, "const", name);
+    fg_json_object_end(w);
+}
+
+/* oneOf: each plugin of the kind with its own options */
+static void write_plugins(struct fg_json_writer *w, const struct fg_plugin_path *path, uint32_t kind)
+{
+    static const struct fg_option none[] = { FG_OPTION_END };
+    size_t n;
+    char **names = fg_plugin_names(path, &n);
+
+    fg_json_object(w);
+    fg_json_key(w, "oneOf");
+    fg_json_array(w);
+    for (size_t i = 0; i < n; i++) {
+        struct fg_plugin_file *file;
+        if (fg_plugin_load(path, names[i], &file, NULL) < 0)
+            continue;
+        if (file->plugin.kind == kind)
+            fg_conf_schema_write(w, file->plugin.options ? file->plugin.options : none, plugin_member,
+                                 (void *)file->plugin.name);
+        fg_plugin_file_unref(file);
+    }
+    fg_json_array_end(w);
+    fg_json_object_end(w);
+    fg_plugin_names_free(names, n);
+}
+
+static void write_list(struct fg_json_writer *w, const char *key, const struct fg_plugin_path *path, uint32_t kind)
+{
+    fg_json_key(w, key);
+    fg_json_object(w);
+    fg_json_kv_cstr(w, "type", "array");
+    fg_json_key(w, "items");
+    write_plugins(w, path, kind);
+    fg_json_object_end(w);
+}
+
+static void http_members(struct fg_json_writer *w, void *path)
+{
+    write_list(w, "plugins", path, FG_KIND_CONTROL);
+}
+
+static void pipeline_members(struct fg_json_writer *w, void *path)
+{
+    fg_json_key(w, "source");
+    write_plugins(w, path, FG_KIND_SOURCE);
+    write_list(w, "transforms", path, FG_KIND_TRANSFORM);
+    fg_json_key(w, "sink");
+    write_plugins(w, path, FG_KIND_SINK);
+}
+
+void fg_config_schema(struct fg_json_writer *w, const struct fg_plugin_path *plugins)
+{
+    void *arg = (void *)plugins;
+
+    fg_json_object(w);
+    fg_json_kv_cstr(w, "$schema", "https://json-schema.org/draft/2020-12/schema");
+    fg_json_kv_cstr(w, "title", "fragua pipeline file");
+    fg_json_kv_cstr(w, "type", "object");
+    fg_json_kv_bool(w, "additionalProperties", false);
+    fg_json_key(w, "properties");
+    fg_json_object(w);
+    fg_json_key(w, "kafka");
+    fg_conf_schema_write(w, fg_config_tables[FG_SECTION_KAFKA].table, NULL, NULL);
+    fg_json_key(w, "http");
+    fg_conf_schema_write(w, fg_config_tables[FG_SECTION_HTTP].table, http_members, arg);
+    fg_json_key(w, "limits");
+    fg_conf_schema_write(w, fg_config_tables[FG_SECTION_LIMITS].table, NULL, NULL);
+    fg_json_key(w, "pipelines");
+    fg_json_object(w);
+    fg_json_kv_cstr(w, "type", "object");
+    fg_json_key(w, "additionalProperties");
+    fg_conf_schema_write(w, fg_config_tables[FG_SECTION_PIPELINE].table, pipeline_members, arg);
+    fg_json_object_end(w);
+    fg_json_object_end(w);
+    fg_json_object_end(w);
+}

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the process says about itself: JSON for the API, text for Prometheus. */
+#include <dirent.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fs.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "host/openapi.h"
+#include "host/process-private.h"
+
+#define REPORT_MAX (8u * 1024u * 1024u)
+
+static void write_time(struct fg_json_writer *w, const char *key, int64_t unix_ms)
+{
+    char text[FG_RFC3339_MAX];
+
+    if (unix_ms <= 0)
+        return;
+    fg_rfc3339(unix_ms, text);
+    fg_json_kv_cstr(w, key, text);
+}
+
+static size_t resident_bytes(void)
+{
+    struct fg_buf buf = FG_BUF_INIT(4096);
+    struct fg_slice pages, rest;
+    int64_t n = 0;
+
+    if (fg_read_file("/proc/self/statm", 4096, &buf, NULL) == 0) {
+        (void)fg_slice_cut(fg_buf_slice(&buf), ' ', &pages, &rest); /* size, then resident */
+        (void)fg_slice_cut(rest, ' ', &pages, &rest);
+        (void)fg_parse_int(pages, &n);
+    }
+    fg_buf_deinit(&buf);
+    return (size_t)n * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static size_t open_files(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    size_t n = 0;
+
+    if (!dir)
+        return 0;
+    while (readdir(dir))
+        n++;
+    closedir(dir);
+    return n > 3 ? n - 3 : 0; /* ".", ".." and the folder itself */
+}
+
+static void write_plugins(struct fg_json_writer *w, const struct fg_process *p)
+{
+    fg_json_key(w, "plugins");
+    fg_json_array(w);
+    for (size_t i = 0; i < p->n_instances; i++) {
+        const struct fg_plugin_file *file = p->instances[i].config->file;
+        size_t k = 0;
+        while (k < i && p->instances[k].config->file->handle != file->handle)
+            k++;
+        if (k < i)
+            continue;
+        fg_json_object(w);
+        fg_json_kv_cstr(w, "name", file->plugin.name);
+        fg_json_kv_cstr(w, "kind", fg_kind_name(file->plugin.kind));
+        fg_json_kv_cstr(w, "version", file->plugin.version);
+        fg_json_kv_int(w, "abi", file->plugin.abi);
+        fg_json_kv_cstr(w, "sha256", file->sha256);
+        fg_json_object_end(w);
+    }
+    fg_json_array_end(w);
+}
+
+static void write_kafka(struct fg_json_writer *w, const struct fg_process *p)
+{
+    if (!p->bus)
+        return;
+    fg_json_key(w, "kafka");
+    fg_json_object(w);
+    fg_json_kv_cstr(w, "kind", p->bus->traits.kind);
+    fg_json_kv_bool(w, "durable", p->bus->traits.durable);
+    fg_json_kv_bool(w, "transactional", p->bus->traits.transactional);
+    fg_json_kv_cstr(w, "librdkafka", fg_bus_rdkafka_version());
+    fg_json_object_end(w);
+}
+
+static void write_status(struct fg_json_writer *w, struct fg_process *p)
+{
+    fg_json_object(w);
+    fg_json_kv_cstr(w, "version", FG_VERSION);
+    fg_json_kv_int(w, "generation", 1);
+    fg_json_kv_cstr(w, "instance", p->instance);
+    write_time(w, "started_at", p->started_ms);
+    fg_json_kv_int(w, "uptime_ms", (int64_t)(fg_env_now_ms(p->env) - p->started_mono_ms));
+    fg_json_kv_bool(w, "ready", fg_process_is_ready(p));
+    fg_json_key(w, "memory");
+    fg_json_object(w);
+    fg_json_kv_int(w, "budget_bytes", (int64_t)p->budget.limit);
+    fg_json_kv_int(w, "in_flight_bytes", (int64_t)atomic_load(&p->budget.used));
+    fg_json_kv_int(w, "resident_bytes", (int64_t)resident_bytes());
+    fg_json_object_end(w);
+    fg_json_kv_int(w, "workers", p->env->n_workers);
+    write_kafka(w, p);
+    write_plugins(w, p);
+    fg_json_object_end(w);
+}
+
+static void write_trouble(struct fg_json_writer *w, const struct fg_pipeline_status *s)
+{
+    if (s->trouble.code == FG_E_NONE)
+        return;
+    fg_json_key(w, "trouble");
+    fg_json_object(w);
+    fg_json_kv_cstr(w, "code", fg_code_name(s->trouble.code));
+    fg_json_kv_cstr(w, "text", s->trouble.text);
+    fg_json_kv_cstr(w, "node", s->trouble_node);
+    write_time(w, "since", s->trouble_since_ms);
+    fg_json_kv_int(w, "attempt", s->attempt);
+    write_time(w, "next_attempt_at", s->next_attempt_ms);
+    fg_json_object_end(w);
+}
+
+static void write_nodes(struct fg_json_writer *w, const struct fg_process_pipeline *pp)
+{
+    fg_json_key(w, "nodes");
+    fg_json_array(w);
+    for (size_t i = 0; i < pp->n_stages; i++) {
+        fg_json_object(w);
+        fg_json_kv_cstr(w, "node", pp->stages[i].node);
+        fg_json_kv_cstr(w, "plugin", pp->stages[i].plugin);
+        fg_json_kv_cstr(w, "kind", fg_kind_name(pp->stages[i].ops->kind));
+        fg_json_object_end(w);
+    }
+    fg_json_array_end(w);
+}
+
+static void write_topics(struct fg_json_writer *w, const struct fg_process_pipeline *pp)
+{
+    const char *topic, *role, *pipeline;
+
+    fg_json_key(w, "topics");
+    fg_json_array(w);
+    for (size_t k = 0; (topic = fg_config_topic_at(pp->process->config, k, &role, &pipeline)); k++) {
+        if (strcmp(pipeline, pp->config->name) != 0)
+            continue;
+        fg_json_object(w);
+        fg_json_kv_cstr(w, "topic", topic);
+        fg_json_kv_cstr(w, "role", role);
+        fg_json_object_end(w);
+    }
+    fg_json_array_end(w);
+}
+
+static void write_pipeline(struct fg_json_writer *w, const struct fg_process_pipeline *pp)
+{
+    struct fg_pipeline_status s;
+
+    fg_pipeline_status(pp->flow, &s);
+    fg_json_object(w);
+    fg_json_kv_cstr(w, "name", pp->config->name);
+    fg_json_kv_cstr(w, "role", pp->config->role == FG_ROLE_PRODUCER ? "producer" : "consumer");
+    fg_json_kv_cstr(w, "state", fg_pipeline_state_name(s.state));
+    fg_json_kv_bool(w, "ready", s.ready);
+    fg_json_kv_cstr(w, "delivery", s.delivery == FG_EXACTLY_ONCE ? "exactly-once" : "at-least-once");
+    write_trouble(w, &s);
+    fg_json_key(w, "records");
+    fg_json_object(w);
+    fg_json_kv_int(w, "in", (int64_t)s.records_in);
+    fg_json_kv_int(w, "out", (int64_t)s.records_out);
+    fg_json_kv_int(w, "dropped", (int64_t)s.records_dropped);
+    fg_json_kv_int(w, "dead", (int64_t)s.records_dead);
+    fg_json_object_end(w);
+    fg_json_key(w, "in_flight");
+    fg_json_object(w);
+    fg_json_kv_int(w, "records", (int64_t)s.in_flight_records);
+    fg_json_kv_int(w, "bytes", (int64_t)s.in_flight_bytes);
+    fg_json_kv_int(w, "batches", (int64_t)s.batches);
+    fg_json_object_end(w);
+    fg_json_kv_int(w, "commits", (int64_t)s.commits);
+    fg_json_kv_int(w, "aborts", (int64_t)s.aborts);
+    fg_json_kv_int(w, "handles_recreated", (int64_t)s.handles_recreated);
+    fg_json_kv_int(w, "partitions", (int64_t)s.partitions);
+    write_time(w, "last_commit_at", s.last_commit_ms);
+    write_nodes(w, pp);
+    write_topics(w, pp);
+    fg_json_object_end(w);
+}
+
+static int write_pipelines(struct fg_json_writer *w, const struct fg_process *p, const char *name, struct fg_error *err)
+{
+    if (name) {
+        for (size_t i = 0; i < p->n_pipelines; i++)
+            if (strcmp(p->pipelines[i].config->name, name) == 0) {
+                write_pipeline(w, &p->pipelines[i]);
+                return 0;
+            }
+        return fg_raise(fg_error_set(err, FG_E_NOT_FOUND, 0, "there is no pipeline \"%s\" in this process", name));
+    }
+    fg_json_object(w);
+    fg_json_key(w, "pipelines");
+    fg_json_array(w);
+    for (size_t i = 0; i < p->n_pipelines; i++)
+        write_pipeline(w, &p->pipelines[i]);
+    fg_json_array_end(w);
+    fg_json_object_end(w);
+    return 0;
+}
+
+static void write_ready(struct fg_json_writer *w, const struct fg_process *p)
+{
+    fg_json_object(w);
+    fg_json_kv_bool(w, "ready", fg_process_is_ready(p));
+    fg_json_kv_bool(w, "stopping", p->stopping);
+    fg_json_key(w, "pipelines");
+    fg_json_array(w);
+    for (size_t i = 0; i < p->n_pipelines; i++) {
+        struct fg_pipeline_status s;
+        fg_pipeline_status(p->pipelines[i].flow, &s);
+        fg_json_object(w);
+        fg_json_kv_cstr(w, "name", p->pipelines[i].config->name);
+        fg_json_kv_bool(w, "ready", s.ready);
+        fg_json_kv_cstr(w, "state", fg_pipeline_state_name(s.state));
+        write_trouble(w, &s);
+        fg_json_object_end(w);
+    }
+    fg_json_array_end(w);
+    fg_json_object_end(w);
+}
+
+static const struct fg_metric_decl process_metrics[] = {
+    { "process_resident_memory_bytes", FG_METRIC_TYPE_GAUGE, "Resident memory size in bytes" },
+    { "process_open_fds", FG_METRIC_TYPE_GAUGE, "Open file descriptors" },
+    { "process_start_time_seconds", FG_METRIC_TYPE_GAUGE, "Start time since the Unix epoch in seconds" },
+    { "fragua_generation", FG_METRIC_TYPE_GAUGE, "Generation of the running configuration" },
+    { "fragua_bytes_budget", FG_METRIC_TYPE_GAUGE, "Byte budget of the process" },
+    { "fragua_bytes_in_flight", FG_METRIC_TYPE_GAUGE, "Bytes of the budget in use" },
+};
+
+static void write_metrics(struct fg_process *p, fg_write_cb write, void *arg)
+{
+    const double values[] = {
+        (double)resident_bytes(), (double)open_files(), (double)p->started_ms / 1000.0, 1.0,
+        (double)p->budget.limit,  (double)atomic_load(&p->budget.used),
+    };
+
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
+        fg_metric_set(fg_metric_get(p->metrics, &process_metrics[i], NULL, 0), values[i]);
+    fg_metrics_write(p->metrics, write, arg);
+}
+
+int fg_process_report(struct fg_process *p, enum fg_report what, const char *name, fg_write_cb write, void *arg,
+                      struct fg_error *err)
+{
+    struct fg_buf buf = FG_BUF_INIT(REPORT_MAX);
+    struct fg_json_writer w = FG_JSON_WRITER_INIT(&buf);
+    int r = 0;
+
+    if (what == FG_REPORT_METRICS) {
+        write_metrics(p, write, arg);
+        return 0;
+    }
+    if (what == FG_REPORT_STATUS)
+        write_status(&w, p);
+    else if (what == FG_REPORT_PIPELINES)
+        r = write_pipelines(&w, p, name, err);
+    else if (what == FG_REPORT_READY)
+        write_ready(&w, p);
+    else if (what == FG_REPORT_CONFIG)
+        fg_conf_tree_write(&w, p->config->tree);
+    else if (what == FG_REPORT_OPENAPI && p->server)
+        fg_openapi_write(&w, p->server);
+    if (r == 0 && (buf.failed || buf.len == 0))
+        r = fg_raise(fg_error_set(err, FG_E_LIMIT, 0, "the report is larger than %u bytes, or there is none", REPORT_MAX));
+    if (r == 0) {
+        fg_log_redact(p->log, buf.data);
+        write(arg, (struct fg_slice){ buf.data, strlen(buf.data) });
+    }
+    fg_buf_deinit(&buf);
+    return fg_pass(r);
+}
