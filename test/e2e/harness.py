@@ -294,6 +294,7 @@ class Kafka:
         self.folder = Path(env["FRAGUA_KAFKA_DIR"])
         self.nodes = int(env["FRAGUA_KAFKA_NODES"])
         self.admin = AdminClient({"bootstrap.servers": self.plain, "log_level": 2})
+        self.admin.list_topics(timeout=READ_TIMEOUT_S)  # a bed that does not answer fails here, once, not in each test
 
     def tls_client(self, who="client", ca="ca"):
         """librdkafka's properties for mutual TLS as `who`: client, client2 or stranger."""

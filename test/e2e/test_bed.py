@@ -6,7 +6,6 @@ import time
 
 import pytest
 from confluent_kafka import KafkaException, Producer
-from confluent_kafka.admin import AdminClient
 
 REFUSAL_TIMEOUT_S = 15
 
@@ -21,15 +20,20 @@ def send(client, topic, values):
     assert failures == []
 
 
-def first_error(client):
-    """The text of the first error that a client with these properties meets when it connects."""
+def assert_refused(client, part):
+    """Assert that a client with these properties never connects and is told a reason that contains `part`.
+
+    In TLS 1.3 the broker refuses after the client takes the handshake for done, so an attempt may see the connection
+    break before it has read the alert; librdkafka tries again, and one attempt's reason is enough.
+    """
     errors = []
-    producer = Producer({**client, "error_cb": errors.append, "log_level": 0})
+    producer = Producer({**client, "error_cb": lambda error: errors.append(error.str()), "log_level": 0})
     deadline = time.monotonic() + REFUSAL_TIMEOUT_S
-    while not errors and time.monotonic() < deadline:
+    while not any(part in text for text in errors):
+        assert time.monotonic() < deadline, f"no error with {part!r} in {REFUSAL_TIMEOUT_S} s, but {errors}"
         producer.poll(0.1)
-    assert errors, f"no error in {REFUSAL_TIMEOUT_S} s"
-    return errors[0].str()
+    with pytest.raises(KafkaException):
+        producer.list_topics(timeout=1)
 
 
 def test_what_is_produced_in_plain_text_is_read_back_in_order(kafka, new_topic, reader):
@@ -54,22 +58,20 @@ def test_a_user_with_the_right_password_produces_over_sasl_ssl(kafka, new_topic,
 
 
 def test_a_wrong_password_is_refused(kafka):
-    assert "Authentication failed" in first_error(kafka.sasl_client("PLAIN", password="wrong"))
+    assert_refused(kafka.sasl_client("PLAIN", password="wrong"), "Authentication failed")
 
 
 def test_a_certificate_of_an_unknown_ca_is_refused(kafka):
-    assert "alert" in first_error(kafka.tls_client("stranger"))
-    with pytest.raises(KafkaException):
-        AdminClient({**kafka.tls_client("stranger"), "log_level": 0}).list_topics(timeout=2)
+    assert_refused(kafka.tls_client("stranger"), "alert")
 
 
 def test_a_client_that_does_not_trust_the_brokers_ca_refuses_it(kafka):
-    assert "certificate verify failed" in first_error(kafka.tls_client("client", ca="stranger-ca"))
+    assert_refused(kafka.tls_client("client", ca="stranger-ca"), "certificate verify failed")
 
 
 def test_a_client_without_a_certificate_is_refused(kafka):
     client = {key: value for key, value in kafka.tls_client().items() if "certificate" not in key and "key" not in key}
-    assert "alert" in first_error(client)
+    assert_refused(client, "alert")
 
 
 def test_kcat_lists_topics_over_mutual_tls(kafka, new_topic):
