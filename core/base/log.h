@@ -20,7 +20,10 @@ struct fg_log *fg_log_new(int fd, enum fg_log_format format, bool colour, enum f
 struct fg_log *fg_log_free(struct fg_log *log);
 void fg_log_set_level(struct fg_log *log, enum fg_log_level level);
 bool fg_log_enabled(const struct fg_log *log, enum fg_log_level level);
-/* From now on this text never shows. Under 4 bytes it is ignored: it would blank out everything. */
+/*
+ * From now on this text (copied) never shows. Under 4 bytes it is ignored: it would blank out everything. The last 1024
+ * are kept.
+ */
 void fg_log_add_secret(struct fg_log *log, struct fg_slice secret);
 /* Blanks registered secrets in place, for other ways out than the log (API, stderr): text is NUL-ended, only shrinks or stays. */
 void fg_log_redact(struct fg_log *log, char *text);

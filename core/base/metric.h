@@ -2,8 +2,9 @@
 /*
  * Metrics: families declared once (name, kind, help), series by labels, Prometheus text out.
  *
- * Adding and setting are lock-free [any thread]; creating, removing and writing out take the registry's lock [any thread].
- * A process has at most 10,000 series; past that fg_metric_get() returns a series that is counted but not shown.
+ * Adding and setting are lock-free [any thread]; creating and writing out take the registry's lock [any thread].
+ * A process has at most 10,000 series; past that, for labels of more than 8 KiB, and for a name that is already there
+ * with another type, fg_metric_get() returns a series that is counted but not shown.
  */
 #pragma once
 
@@ -29,9 +30,10 @@ struct fg_metrics *fg_metrics_free(struct fg_metrics *metrics);
 /* The series for these labels (array of n, at most 8, copied), made at first use. Never NULL; lives as long as the registry. */
 struct fg_metric *fg_metric_get(struct fg_metrics *metrics, const struct fg_metric_decl *decl,
                                 const struct fg_label *labels, size_t n);
-void fg_metric_add(struct fg_metric *metric, double value);
+void fg_metric_add(struct fg_metric *metric, double value); /* counters ignore what is negative or not a number */
 void fg_metric_set(struct fg_metric *metric, double value);
 double fg_metric_value(const struct fg_metric *metric);
 /* Histograms: fixed buckets of 1 2.5 5 x 10^k seconds from 1 ms to 100 s. */
 void fg_metric_observe(struct fg_metric *metric, double seconds);
+/* write() is called under the registry's lock: it must not come back to the registry. */
 void fg_metrics_write(struct fg_metrics *metrics, fg_write_cb write, void *arg);
