@@ -52,10 +52,11 @@ jars() { # prints the folder; the name holds the pom's sum, so that a changed ve
     echo "$lib"
 }
 
+# Addresses, not names: where "localhost" is ::1 first, each client would first be refused there.
 addresses() { # OFFSET of the listener within a node's four ports
     local node list=
     for ((node = 0; node < nodes; node++)); do
-        list+=${list:+,}localhost:${ports[node * 4 + $1]}
+        list+=${list:+,}127.0.0.1:${ports[node * 4 + $1]}
     done
     echo "$list"
 }
@@ -63,7 +64,7 @@ addresses() { # OFFSET of the listener within a node's four ports
 voters() {
     local node list=
     for ((node = 0; node < nodes; node++)); do
-        list+=${list:+,}$node@localhost:${ports[node * 4 + 3]}
+        list+=${list:+,}$node@127.0.0.1:${ports[node * 4 + 3]}
     done
     echo "$list"
 }
@@ -73,13 +74,14 @@ properties() { # NODE
     if [ "$nodes" -ge 3 ]; then
         copies=3 in_sync=2
     fi
-    local listeners="PLAIN://localhost:${ports[at]},MTLS://localhost:${ports[at + 1]},SASL://localhost:${ports[at + 2]}"
+    local host=127.0.0.1
+    local listeners="PLAIN://$host:${ports[at]},MTLS://$host:${ports[at + 1]},SASL://$host:${ports[at + 2]}"
     cat <<END
 node.id=$1
 process.roles=broker,controller
 controller.quorum.voters=$(voters)
 controller.listener.names=CONTROL
-listeners=$listeners,CONTROL://localhost:${ports[at + 3]}
+listeners=$listeners,CONTROL://$host:${ports[at + 3]}
 advertised.listeners=$listeners
 listener.security.protocol.map=PLAIN:PLAINTEXT,MTLS:SSL,SASL:SASL_SSL,CONTROL:PLAINTEXT
 inter.broker.listener.name=PLAIN
