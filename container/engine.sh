@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# engine.sh - prints the container engine of this machine: docker when its daemon answers, else podman; fails when neither.
-# engine.sh conf - prints the value that CONTAINERS_CONF needs here: our containers.conf where podman's defaults cannot
-# work (see there), nothing elsewhere.
+# engine.sh - prints the container engine of this machine: docker when its daemon answers, else podman; fails when
+# neither. engine.sh conf - prints the value that CONTAINERS_CONF needs here: our containers.conf where podman's
+# defaults cannot work (see there), nothing elsewhere.
 #   ENGINE  docker or podman, instead of looking
 set -eu
 

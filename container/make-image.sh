@@ -34,7 +34,8 @@ if [ -z "$tags" ]; then
     tags="fragua:$version$suffix fragua:latest$suffix"
 fi
 
-engine=$("$here/engine.sh") || fail "needs docker with its daemon running, or podman: scripts/deps.sh image installs podman"
+engine=$("$here/engine.sh") ||
+    fail "needs docker with its daemon running, or podman: scripts/deps.sh image installs podman"
 CONTAINERS_CONF=$("$here/engine.sh" conf)
 [ -z "$CONTAINERS_CONF" ] || export CONTAINERS_CONF
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# mkbase.sh OUT.tar - makes what debian:trixie-slim holds from Debian's package archive, for machines that reach no image
-# registry. Needs root and mmdebstrap. Same archive state and SOURCE_DATE_EPOCH: same bytes.
+# mkbase.sh OUT.tar - makes what debian:trixie-slim holds from Debian's package archive, for machines that reach no
+# image registry. Needs root and mmdebstrap. Same archive state and SOURCE_DATE_EPOCH: same bytes.
 #   SUITE   Debian release (trixie)
 #   MIRROR  address of the archive (the one this machine itself installs from, else deb.debian.org)
 set -eu

@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# mkroot.sh STAGE ROOT - makes ROOT, the whole file system of the small image, from STAGE (a DESTDIR of our own install):
-# the program, every shared library it or a plugin loads, and the few data files that those open by name.
-# Runs inside the build stage (Debian with merged /usr); the libraries come from the system that the program was linked on.
+# mkroot.sh STAGE ROOT - makes ROOT, the whole file system of the small image, from STAGE (a DESTDIR of our own
+# install): the program, every shared library it or a plugin loads, and the few data files that those open by name.
+# Runs inside the build stage (Debian with merged /usr); the libraries come from the system that the program was
+# linked on.
 #   SOURCE_DATE_EPOCH  when not 0: the time of every file, so that equal input gives an equal layer
 set -eu
 
@@ -32,8 +33,8 @@ with_links() {
     done
 }
 
-# Libraries of our own files, by the loader's own word for it. LD_LIBRARY_PATH stays empty: what resolves here resolves in
-# the image, which has the same folders.
+# Libraries of our own files, by the loader's own word for it. LD_LIBRARY_PATH stays empty: what resolves here
+# resolves in the image, which has the same folders.
 libraries() {
     find "$stage" -type f | while read -r file; do
         if is_elf "$file"; then ldd "$file"; fi
@@ -45,8 +46,8 @@ libraries() {
     awk '$2 == "=>" && $3 ~ /^\// { print $3 } $1 ~ /^\// { print $1 }' "$work/ldd"
 }
 
-# What no ELF header names: libgcc_s is opened by glibc when a thread is cancelled, the charset modules by iconv (mail is
-# not all UTF-8), and the configuration and roots by OpenSSL and curl.
+# What no ELF header names: libgcc_s is opened by glibc when a thread is cancelled, the charset modules by iconv
+# (mail is not all UTF-8), and the configuration and roots by OpenSSL and curl.
 by_name() {
     echo "/usr/lib/$arch/libgcc_s.so.1"
     find "/usr/lib/$arch/gconv" -type f

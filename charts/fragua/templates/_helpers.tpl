@@ -1,4 +1,4 @@
-{{/* Names, labels, and what several objects must agree on. A "place" is a dict: root (the chart's top context) and role. */}}
+{{/* Names, labels, and what several objects must agree on. A "place" is a dict: root (the top context) and role. */}}
 
 {{- define "fragua.name" -}}
 {{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
@@ -25,7 +25,9 @@ combined
 {{- range list "producer" "consumer" -}}
 {{- if (get $.Values .).enabled -}}{{- $roles = append $roles . -}}{{- end -}}
 {{- end -}}
-{{- if not $roles -}}{{- fail "fragua: producer.enabled and consumer.enabled are both false: nothing would run" -}}{{- end -}}
+{{- if not $roles -}}
+{{- fail "fragua: producer.enabled and consumer.enabled are both false: nothing would run" -}}
+{{- end -}}
 {{- join " " $roles -}}
 {{- end -}}
 {{- end -}}
@@ -151,7 +153,7 @@ http:
 {{- $v := .root.Values -}}
 {{- $http := get .file "http" | default dict -}}
 {{- if and $http (not (get $http "tokens")) (not (dig "tls" "client-ca" "" $http)) -}}
-{{- printf "- http.token.sha256 or http.token.existingSecret: the server listens on all addresses only with a token\n" -}}
+{{- printf "- http.token.sha256 or http.token.existingSecret: no token, no port for others than the pod itself\n" -}}
 {{- end -}}
 {{- range $name, $p := .file.pipelines -}}
 {{- $at := printf "config.pipelines.%s" $name -}}
@@ -171,8 +173,8 @@ http:
 {{- end -}}
 {{- end -}}
 
-{{/* The pipeline file of a place: the text as given, or the made sections with `config` laid over, this role's pipelines only:
-     a file names Secrets that only its own role mounts. */}}
+{{/* The pipeline file of a place: the text as given, or the made sections with `config` laid over, and of the pipelines
+     those of this role: a file must not name Secrets that only another role's pods have. */}}
 {{- define "fragua.config" -}}
 {{- $v := .root.Values -}}
 {{- $role := .role -}}

@@ -126,6 +126,10 @@ spec:
         - /etc/fragua/config/fragua.yaml
         - --role
         - {{ ternary "both" .role (eq .role "combined") }}
+        - --log-format
+        - {{ $v.log.format }}
+        - --log-level
+        - {{ $v.log.level }}
         {{- with $r.extraArgs }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
