@@ -29,13 +29,14 @@ static size_t skip_ascii(struct fg_slice s, size_t pos)
 
 size_t fg_utf8_sequence(struct fg_slice s, size_t pos)
 {
-    const uint8_t *p = (const uint8_t *)s.ptr + pos;
+    const uint8_t *p;
     size_t left = s.len - pos;
     uint8_t low = 0x80, high = 0xBF;
     size_t len;
 
     if (left == 0)
         return 0;
+    p = (const uint8_t *)s.ptr + pos;
     if (p[0] < 0x80)
         return 1;
     if (in_range(p[0], 0xC2, 0xDF))
