@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* TLS of the HTTP client, against a server of OpenSSL's on a thread, with certificate authorities made here. */
+#include <netinet/in.h>
+#include <sys/stat.h>
+
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+
+#include "base/assert.h"
+#include "net/test-client-bed.h"
+
+struct party {
+    X509 *certificate;
+    EVP_PKEY *key;
+};
+
+static void add_extension(X509 *x, X509 *issuer, int nid, const char *value)
+{
+    X509V3_CTX ctx;
+    X509_EXTENSION *extension;
+
+    X509V3_set_ctx_nodb(&ctx);
+    X509V3_set_ctx(&ctx, issuer, x, NULL, NULL, 0);
+    extension = X509V3_EXT_conf_nid(NULL, &ctx, nid, value);
+    fg_assert(extension);
+    X509_add_ext(x, extension, -1);
+    X509_EXTENSION_free(extension);
+}
+
+/* A certificate signed by @ca, or by itself where there is none. */
+static struct party make_party(const char *name, const struct party *ca)
+{
+    struct party p = { X509_new(), EVP_EC_gen("P-256") };
+    X509_NAME *subject = X509_get_subject_name(p.certificate);
+
+    fg_assert(p.key);
+    X509_set_version(p.certificate, 2);
+    ASN1_INTEGER_set(X509_get_serialNumber(p.certificate), ca ? 2 : 1);
+    X509_gmtime_adj(X509_getm_notBefore(p.certificate), -3600);
+    X509_gmtime_adj(X509_getm_notAfter(p.certificate), 3600);
+    X509_set_pubkey(p.certificate, p.key);
+    X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1, 0);
+    X509_set_issuer_name(p.certificate, ca ? X509_get_subject_name(ca->certificate) : subject);
+    add_extension(p.certificate, ca ? ca->certificate : p.certificate, NID_basic_constraints,
+                  ca ? "critical,CA:FALSE" : "critical,CA:TRUE");
+    if (ca)
+        add_extension(p.certificate, ca->certificate, NID_subject_alt_name, "IP:127.0.0.1");
+    fg_assert(X509_sign(p.certificate, ca ? ca->key : p.key, EVP_sha256()) > 0);
+    return p;
+}
+
+static void free_party(struct party *p)
+{
+    X509_free(p->certificate);
+    EVP_PKEY_free(p->key);
+}
+
+static void write_party(const struct party *p, const char *certificate_path, const char *key_path)
+{
+    FILE *file = fopen(certificate_path, "w");
+
+    fg_assert(file && PEM_write_X509(file, p->certificate) == 1);
+    fclose(file);
+    if (!key_path)
+        return;
+    file = fopen(key_path, "w");
+    fg_assert(file && PEM_write_PrivateKey(file, p->key, NULL, NULL, 0, NULL, NULL) == 1);
+    fclose(file);
+}
+
+/* Serves until its listening socket is shut down: one connection after the other, each kept until the client ends it. */
+struct tls_peer {
+    SSL_CTX *ctx;
+    int listener, port;
+    uv_thread_t thread;
+    int n_handshakes; /* read after the thread has ended */
+};
+
+static void serve_one(struct tls_peer *peer, int fd)
+{
+    static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    SSL *ssl = SSL_new(peer->ctx);
+    char in[8192];
+
+    SSL_set_fd(ssl, fd);
+    if (SSL_accept(ssl) == 1) {
+        peer->n_handshakes++;
+        while (SSL_read(ssl, in, sizeof(in)) > 0) /* the client's head fits one record */
+            if (SSL_write(ssl, answer, sizeof(answer) - 1) <= 0)
+                break;
+    }
+    SSL_free(ssl);
+    close(fd);
+}
+
+static void serve(void *arg)
+{
+    struct tls_peer *peer = arg;
+    int fd;
+
+    while ((fd = accept(peer->listener, NULL, NULL)) >= 0)
+        serve_one(peer, fd);
+}
+
+/* @client_ca: clients must show a certificate of it; NULL: none asked. */
+static void tls_peer_start(struct tls_peer *peer, const struct party *server, const struct party *client_ca)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t size = sizeof(address);
+
+    memset(peer, 0, sizeof(*peer));
+    peer->ctx = SSL_CTX_new(TLS_server_method());
+    fg_assert(SSL_CTX_use_certificate(peer->ctx, server->certificate) == 1);
+    fg_assert(SSL_CTX_use_PrivateKey(peer->ctx, server->key) == 1);
+    if (client_ca) {
+        X509_STORE_add_cert(SSL_CTX_get_cert_store(peer->ctx), client_ca->certificate);
+        SSL_CTX_set_verify(peer->ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+        SSL_CTX_set_session_cache_mode(peer->ctx, SSL_SESS_CACHE_OFF);
+    }
+    peer->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    fg_assert(bind(peer->listener, (struct sockaddr *)&address, size) == 0);
+    fg_assert(listen(peer->listener, 16) == 0);
+    fg_assert(getsockname(peer->listener, (struct sockaddr *)&address, &size) == 0);
+    peer->port = ntohs(address.sin_port);
+    fg_assert(uv_thread_create(&peer->thread, serve, peer) == 0);
+}
+
+/* The client must have closed its connections before. */
+static void tls_peer_stop(struct tls_peer *peer)
+{
+    shutdown(peer->listener, SHUT_RDWR);
+    uv_thread_join(&peer->thread);
+    close(peer->listener);
+    SSL_CTX_free(peer->ctx);
+}
+
+/* A folder with two authorities, a server's certificate of the first and a client's of the second. */
+struct files {
+    char folder[64];
+    struct party ca, client_ca, server, client;
+};
+
+static const char *in_folder(const struct files *f, const char *name, char ret[128])
+{
+    (void)snprintf(ret, 128, "%s/%s", f->folder, name);
+    return ret;
+}
+
+static void files_make(struct files *f)
+{
+    char a[128], b[128];
+
+    (void)snprintf(f->folder, sizeof(f->folder), "%s", "/tmp/fragua-tls-XXXXXX");
+    fg_assert(mkdtemp(f->folder));
+    f->ca = make_party("test authority", NULL);
+    f->client_ca = make_party("other authority", NULL);
+    f->server = make_party("server", &f->ca);
+    f->client = make_party("client", &f->client_ca);
+    write_party(&f->ca, in_folder(f, "ca.pem", a), NULL);
+    write_party(&f->client_ca, in_folder(f, "wrong.pem", a), NULL);
+    write_party(&f->client, in_folder(f, "client.pem", a), in_folder(f, "client.key", b));
+    fg_assert(mkdir(in_folder(f, "trusted", a), 0700) == 0);
+    write_party(&f->client_ca, in_folder(f, "trusted/a.pem", a), NULL);
+    write_party(&f->ca, in_folder(f, "trusted/b.crt", a), NULL);
+    fg_assert(mkdir(in_folder(f, "empty", a), 0700) == 0);
+}
+
+static void files_remove(struct files *f)
+{
+    static const char *const names[] = { "ca.pem", "wrong.pem", "client.pem", "client.key", "trusted/a.pem",
+                                         "trusted/b.crt", "trusted", "empty" };
+    char path[128];
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        (void)remove(in_folder(f, names[i], path));
+    (void)remove(f->folder);
+    free_party(&f->ca);
+    free_party(&f->client_ca);
+    free_party(&f->server);
+    free_party(&f->client);
+}
+
+static struct seen get_tls(struct bed *bed, const struct tls_peer *peer, const struct fg_tls *tls)
+{
+    struct seen seen = { 0 };
+    struct fg_http_request req = request_to(NULL);
+    struct fg_error err = FG_ERROR_NULL;
+    char url[64];
+
+    (void)snprintf(url, sizeof(url), "https://127.0.0.1:%d/ok", peer->port);
+    req.url = url;
+    req.tls = tls;
+    if (!fg_http_client_send(bed->client, &req, FG_SLICE_NULL, seen_done, &seen, &err))
+        fail_msg("%s", err.text);
+    bed_wait(bed, &seen.calls, 1);
+    return seen;
+}
+
+static void a_server_is_trusted_by_a_file_or_a_folder_of_authorities(void **state)
+{
+    struct files f;
+    struct bed bed;
+    struct tls_peer peer;
+    char path[128];
+    struct fg_tls tls = { 0 };
+    (void)state;
+
+    files_make(&f);
+    for (int i = 0; i < 2; i++) {
+        bed_start(&bed, 0, 0);
+        tls_peer_start(&peer, &f.server, NULL);
+        tls.ca = in_folder(&f, i ? "trusted" : "ca.pem", path);
+        for (int k = 0; k < 5; k++) {
+            struct seen seen = get_tls(&bed, &peer, &tls);
+            if (seen.status != 200)
+                fail_msg("%s", seen.err.text);
+            assert_string_equal(seen.body, "hello");
+        }
+        bed_stop(&bed);
+        tls_peer_stop(&peer);
+        assert_int_equal(peer.n_handshakes, 1);
+    }
+    files_remove(&f);
+}
+
+static void a_server_of_an_unknown_authority_is_refused(void **state)
+{
+    struct files f;
+    struct bed bed;
+    struct tls_peer peer;
+    char path[128];
+    struct fg_tls tls = { 0 };
+    struct seen seen;
+    (void)state;
+
+    files_make(&f);
+    bed_start(&bed, 0, 0);
+    tls_peer_start(&peer, &f.server, NULL);
+    tls.ca = in_folder(&f, "wrong.pem", path);
+    seen = get_tls(&bed, &peer, &tls);
+    assert_int_equal(seen.err.code, FG_E_AUTH);
+    assert_non_null(strstr(seen.err.text, "not trusted"));
+    seen = get_tls(&bed, &peer, NULL); /* the system's roots do not know it either */
+    assert_int_equal(seen.err.code, FG_E_AUTH);
+    bed_stop(&bed);
+    tls_peer_stop(&peer);
+    files_remove(&f);
+}
+
+static void a_client_certificate_is_shown(void **state)
+{
+    struct files f;
+    struct bed bed;
+    struct tls_peer peer;
+    char ca[128], certificate[128], key[128];
+    struct fg_tls tls = { 0 };
+    struct seen seen;
+    (void)state;
+
+    files_make(&f);
+    bed_start(&bed, 0, 0);
+    tls_peer_start(&peer, &f.server, &f.client_ca);
+    tls.ca = in_folder(&f, "ca.pem", ca);
+    seen = get_tls(&bed, &peer, &tls);
+    assert_int_equal(seen.status, 0);
+    assert_true(seen.err.retriable);
+    tls.certificate = in_folder(&f, "client.pem", certificate);
+    tls.key = in_folder(&f, "client.key", key);
+    seen = get_tls(&bed, &peer, &tls);
+    if (seen.status != 200)
+        fail_msg("%s", seen.err.text);
+    bed_stop(&bed);
+    tls_peer_stop(&peer);
+    assert_int_equal(peer.n_handshakes, 1);
+    files_remove(&f);
+}
+
+static void a_connection_is_not_shared_by_requests_that_trust_others(void **state)
+{
+    struct files f;
+    struct bed bed;
+    struct tls_peer peer;
+    char path[128];
+    struct fg_tls tls = { 0 };
+    struct fg_error err = FG_ERROR_NULL;
+    struct seen seen = { 0 };
+    struct fg_http_request req = request_to(NULL);
+    struct fg_http_call *call;
+    char url[64];
+    (void)state;
+
+    files_make(&f);
+    bed_start(&bed, 0, 0);
+    tls_peer_start(&peer, &f.server, NULL);
+    tls.ca = in_folder(&f, "ca.pem", path);
+    assert_int_equal(get_tls(&bed, &peer, &tls).status, 200);
+    /* a kept connection would answer at once; a new one waits, as the server serves one at a time */
+    tls.ca = in_folder(&f, "wrong.pem", path);
+    (void)snprintf(url, sizeof(url), "https://127.0.0.1:%d/ok", peer.port);
+    req.url = url;
+    req.tls = &tls;
+    req.timeout_ms = 100;
+    call = fg_http_client_send(bed.client, &req, FG_SLICE_NULL, seen_done, &seen, &err);
+    assert_non_null(call);
+    bed_wait(&bed, &seen.calls, 1);
+    assert_int_equal(seen.err.code, FG_E_TIMEOUT);
+    bed_stop(&bed);
+    tls_peer_stop(&peer);
+    files_remove(&f);
+}
+
+static void files_that_cannot_be_used_are_named(void **state)
+{
+    struct files f;
+    struct bed bed;
+    char a[128], b[128];
+    struct fg_http_request req = request_to("https://127.0.0.1:1/");
+    struct fg_tls tls = { 0 };
+    struct seen seen = { 0 };
+    struct fg_error err = FG_ERROR_NULL;
+    (void)state;
+
+    files_make(&f);
+    bed_start(&bed, 0, 0);
+    req.tls = &tls;
+    tls.ca = in_folder(&f, "absent.pem", a);
+    assert_null(fg_http_client_send(bed.client, &req, FG_SLICE_NULL, seen_done, &seen, &err));
+    assert_non_null(strstr(err.text, "absent.pem"));
+    tls.ca = in_folder(&f, "empty", a);
+    assert_null(fg_http_client_send(bed.client, &req, FG_SLICE_NULL, seen_done, &seen, &err));
+    assert_non_null(strstr(err.text, "/empty\""));
+    tls.ca = in_folder(&f, "ca.pem", a);
+    tls.certificate = in_folder(&f, "client.pem", b);
+    assert_null(fg_http_client_send(bed.client, &req, FG_SLICE_NULL, seen_done, &seen, &err));
+    assert_non_null(strstr(err.text, "client.pem"));
+    assert_int_equal(err.code, FG_E_CONFIG);
+    bed_stop(&bed);
+    files_remove(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_server_is_trusted_by_a_file_or_a_folder_of_authorities),
+        cmocka_unit_test(a_server_of_an_unknown_authority_is_refused),
+        cmocka_unit_test(a_client_certificate_is_shown),
+        cmocka_unit_test(a_connection_is_not_shared_by_requests_that_trust_others),
+        cmocka_unit_test(files_that_cannot_be_used_are_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
