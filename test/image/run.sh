@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# run.sh [IMAGE] - builds the small container image (or takes IMAGE), looks at what is in it, and runs the demo in it as a
-# strict pod would: as 65532, read-only without any writable folder, no capability, no network, little memory.
-# Prints "ok N - name" or "not ok N - name" for each check; the last line says how many passed. Where no container can be
-# run at all, all is skipped, with the reason.
+# run.sh [IMAGE] - builds the small container image (or takes IMAGE), looks at what is in it, and runs the demo in
+# it as a strict pod would: as 65532, read-only without any writable folder, no capability, no network, little
+# memory. Prints "ok N - name" or "not ok N - name" for each check; the last line says how many passed. Where no
+# container can be run at all, all is skipped, with the reason.
 #   KEEP=1  leaves the image that was built
 set -uo pipefail
 
