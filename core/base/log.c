@@ -20,6 +20,8 @@
 #define LINE_MAX_BYTES 4096
 /* Room kept for what follows the message: pipeline, node, code, path. */
 #define TAIL_MAX_BYTES 1536
+/* Room for a key, quotes and one escape: where there is less, a whole field is left out, so that the line stays well-formed. */
+#define FIELD_MIN_BYTES 64
 /* A pipeline's or node's name is cut here. */
 #define NAME_MAX_BYTES 256
 #define PATH_MAX_BYTES 512
@@ -261,6 +263,8 @@ static bool is_bare(const char *s)
 /* ` key=value` or `,"key":value`, with the value as text. The caller keeps quotes and dots within the line's room. */
 static void line_field(struct line *line, enum fg_log_format format, const char *key, struct fg_slice value, bool bare)
 {
+    if (line->max - line->len < FIELD_MIN_BYTES + (bare ? value.len : 0))
+        return;
     line_str(line, format == FG_LOG_JSON ? ",\"" : " ");
     line_str(line, key);
     line_str(line, format == FG_LOG_JSON ? "\":" : "=");
@@ -301,6 +305,7 @@ static void make_tail(struct line *line, struct fg_log *log, const struct event 
     }
     if (event->path)
         line_field(line, log->format, "path", fg_slice_of(event->path), false);
+    line->max += strlen("}\n");
     line_str(line, json ? "}\n" : "\n");
 }
 
