@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which partitions are ours, and the three ways in which what is in flight ends early: revoked, aborted, closed.
+ *
+ *   NONE -> GIVEN -> (source: ASKING -> READING) -> WORKING -> REVOKING -> NONE
+ */
+#include <stdlib.h>
+
+#include "flow/pipeline-private.h"
+
+static void partitions_free(struct fg_flow_partition *partitions, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        free(partitions[i].topic);
+    free(partitions);
+}
+
+void fg_flow_given(struct fg_pipeline *p, const struct fg_bus_position *partitions, size_t n)
+{
+    partitions_free(p->given, p->n_given);
+    p->given = fg_calloc(n + 1, sizeof(*p->given));
+    p->n_given = n;
+    for (size_t i = 0; i < n; i++)
+        p->given[i] = (struct fg_flow_partition){
+            .topic = fg_flow_strdup(fg_slice_of(partitions[i].topic)),
+            .partition = partitions[i].partition,
+            .restart = -1,
+            .committed = -1,
+        };
+    p->is_given = true;
+    fg_flow_kick(p);
+}
+
+void fg_flow_drop_partitions(struct fg_pipeline *p)
+{
+    partitions_free(p->partitions, p->n_partitions);
+    partitions_free(p->given, p->n_given);
+    p->partitions = p->given = NULL;
+    p->n_partitions = p->n_given = 0;
+    p->is_given = false;
+}
+
+struct fg_flow_partition *fg_flow_partition_find(struct fg_pipeline *p, const char *topic, int32_t partition)
+{
+    for (size_t i = 0; i < p->n_partitions; i++)
+        if (p->partitions[i].partition == partition && strcmp(p->partitions[i].topic, topic) == 0)
+            return &p->partitions[i];
+    return NULL;
+}
+
+bool fg_flow_accepts(const struct fg_pipeline *p)
+{
+    return p->want_run && !p->fail && p->phase == FG_PHASE_UP && p->assignment == FG_ASSIGN_WORKING && !p->recovering;
+}
+
+bool fg_flow_has_room(const struct fg_pipeline *p)
+{
+    const struct fg_flow_batch *last = fg_container_of(p->batches.prev, struct fg_flow_batch, link);
+    bool open = !fg_list_empty(&p->batches) && !last->closed;
+
+    return (open || p->n_batches < FG_FLOW_BATCHES_MAX) && fg_budget_has_room(p->c.budget);
+}
+
+void fg_flow_step_take(struct fg_pipeline *p)
+{
+    bool room = fg_flow_accepts(p) && !p->paused;
+
+    fg_budget_unwait(&p->waiter);
+    if (room && p->now_ms < p->hold_ms) {
+        fg_flow_due(p, p->hold_ms);
+        room = false;
+    }
+    if (room && !fg_flow_has_room(p)) {
+        fg_budget_wait(p->c.budget, &p->waiter);
+        fg_flow_due(p, p->now_ms + FG_FLOW_BUDGET_LOOK_MS);
+        room = false;
+    }
+    if (p->phase == FG_PHASE_UP && p->consumer)
+        p->intake->take(p, room);
+}
+
+/* The assignment ends here, whether or not Kafka knows it yet. */
+void fg_flow_end_assignment(struct fg_pipeline *p)
+{
+    if (p->assignment == FG_ASSIGN_WORKING)
+        p->intake->revoking(p);
+    if (p->assignment != FG_ASSIGN_NONE)
+        p->intake->revoked(p);
+    p->assignment = FG_ASSIGN_NONE;
+    p->revoke_asked = p->revoke_lost = false;
+}
+
+static void begin_revoke(struct fg_pipeline *p, uint64_t deadline_ms)
+{
+    if (p->assignment == FG_ASSIGN_WORKING)
+        p->intake->revoking(p);
+    if (p->assignment != FG_ASSIGN_REVOKING || deadline_ms < p->revoke_deadline_ms)
+        p->revoke_deadline_ms = deadline_ms;
+    p->assignment = FG_ASSIGN_REVOKING;
+}
+
+static void step_revoking(struct fg_pipeline *p)
+{
+    bool late = p->now_ms >= p->revoke_deadline_ms;
+
+    if (late)
+        fg_flow_forget(p);
+    if (p->n_batches || p->publishing) {
+        if (!late)
+            fg_flow_due(p, p->revoke_deadline_ms);
+        return;
+    }
+    fg_flow_calls_forget(p);
+    fg_flow_end_assignment(p);
+    p->c.bus->ops->consumer_unassign(p->consumer);
+    partitions_free(p->partitions, p->n_partitions);
+    p->partitions = NULL;
+    p->n_partitions = 0;
+}
+
+void fg_flow_step_assignment(struct fg_pipeline *p)
+{
+    if (p->phase != FG_PHASE_UP || !p->consumer)
+        return;
+    if (p->revoke_asked) {
+        uint64_t limit = p->now_ms + (p->revoke_lost ? 0 : FG_FLOW_REVOKE_MS);
+        p->revoke_asked = p->revoke_lost = false;
+        begin_revoke(p, limit);
+    }
+    if (!p->want_run && p->assignment != FG_ASSIGN_NONE)
+        begin_revoke(p, p->stop_deadline_ms);
+    if (p->assignment == FG_ASSIGN_REVOKING)
+        step_revoking(p);
+    if (!p->want_run && p->assignment == FG_ASSIGN_NONE)
+        fg_flow_kick(p); /* drained: the session closes */
+    if (p->assignment != FG_ASSIGN_NONE || !p->is_given || !p->want_run || p->publishing)
+        return;
+    p->partitions = p->given;
+    p->n_partitions = p->n_given;
+    p->given = NULL;
+    p->n_given = 0;
+    p->is_given = false;
+    p->assignment = FG_ASSIGN_GIVEN;
+    p->intake->assigned(p);
+}
+
+/* Nothing of what is in flight counts; the input goes back. In a step. */
+void fg_flow_recover(struct fg_pipeline *p)
+{
+    fg_flow_forget(p);
+    p->recovering = true;
+    p->hold_ms = p->now_ms + fg_flow_jitter(p, p->aborts_in_row);
+    p->aborts_in_row++;
+}
+
+void fg_flow_step_recover(struct fg_pipeline *p)
+{
+    if (!p->recovering || p->publishing)
+        return;
+    p->recovering = false;
+    if (p->assignment == FG_ASSIGN_WORKING && p->consumer)
+        p->intake->rewind(p);
+}

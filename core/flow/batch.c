@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Batches and slots: how they open, fill, close, end, and how everything in flight is forgotten. */
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "flow/pipeline-private.h"
+
+static struct fg_flow_batch *batch_at(struct fg_list *link)
+{
+    return fg_container_of(link, struct fg_flow_batch, link);
+}
+
+static bool is_full(const struct fg_flow_batch *batch)
+{
+    return batch->n_slots >= batch->p->c.commit_records || batch->bytes >= batch->p->c.commit_bytes;
+}
+
+struct fg_flow_batch *fg_flow_batch_open(struct fg_pipeline *p)
+{
+    struct fg_flow_batch *batch;
+
+    if (!fg_list_empty(&p->batches)) {
+        batch = batch_at(p->batches.prev);
+        if (!batch->closed && !is_full(batch))
+            return batch;
+        batch->closed = true;
+    }
+    batch = fg_calloc(1, sizeof(*batch));
+    batch->p = p;
+    batch->opened_ms = fg_env_now_ms(p->env);
+    batch->release = &batch->slots;
+    fg_list_init(&batch->slots);
+    fg_list_init(&batch->moves);
+    fg_list_init(&batch->out.texts);
+    fg_list_append(&p->batches, &batch->link);
+    p->n_batches++;
+    return batch;
+}
+
+struct fg_slot *fg_flow_batch_add(struct fg_flow_batch *batch, struct fg_record *in)
+{
+    struct fg_pipeline *p = batch->p;
+    struct fg_slot *slot = fg_calloc(1, sizeof(*slot));
+    size_t bytes = fg_record_bytes(in);
+
+    slot->batch = batch;
+    slot->seq = p->next_seq++;
+    slot->in = in;
+    fg_list_append(&batch->slots, &slot->link);
+    if (batch->release == &batch->slots)
+        batch->release = &slot->link;
+    batch->n_slots++;
+    batch->n_open++;
+    batch->bytes += bytes;
+    p->in_flight_records++;
+    p->in_flight_bytes += bytes;
+    p->counts.records_in++;
+    p->arrived_ms = fg_env_now_ms(p->env);
+    fg_metric_add(p->m.in, 1);
+    if (p->c.n_transforms == 0) {
+        struct fg_record *same = fg_record_ref(in);
+        fg_flow_slot_items(slot, &same, 1);
+    } else {
+        fg_list_append(&p->to_work, &slot->queue);
+        p->n_to_work++;
+    }
+    fg_flow_kick(p);
+    return slot;
+}
+
+static void items_free(struct fg_slot *slot)
+{
+    for (size_t i = 0; i < slot->n_items; i++) {
+        struct fg_item *item = &slot->items[i];
+        fg_list_remove(&item->link);
+        for (size_t k = 0; k < item->n_results; k++)
+            fg_record_unref(item->results[k]);
+        free(item->results);
+        fg_record_unref(item->record);
+    }
+    free(slot->items);
+    slot->items = NULL;
+    slot->n_items = 0;
+}
+
+static void slot_free(struct fg_slot *slot)
+{
+    fg_list_remove(&slot->link);
+    fg_list_remove(&slot->queue);
+    items_free(slot);
+    fg_record_unref(slot->in);
+    free(slot->dead);
+    free(slot);
+}
+
+void fg_flow_batch_free(struct fg_flow_batch *batch)
+{
+    struct fg_pipeline *p = batch->p;
+    struct fg_list *l;
+
+    p->in_flight_records -= batch->n_slots;
+    p->in_flight_bytes -= batch->bytes;
+    while ((l = fg_list_pop(&batch->slots)))
+        slot_free(fg_container_of(l, struct fg_slot, link));
+    fg_flow_moves_free(&batch->moves);
+    fg_flow_publish_deinit(&batch->out);
+    free(batch->offsets);
+    if (!batch->forgotten) {
+        fg_list_remove(&batch->link);
+        p->n_batches--;
+    }
+    free(batch);
+    fg_budget_wake(p->c.budget);
+}
+
+void fg_flow_forget(struct fg_pipeline *p)
+{
+    struct fg_list *l, *next;
+
+    p->epoch++;
+    fg_flow_deliver_forget(p);
+    fg_list_for_each_safe(l, next, &p->batches) {
+        struct fg_flow_batch *batch = batch_at(l);
+        if (batch != p->publishing) {
+            fg_flow_batch_free(batch);
+            continue;
+        }
+        /* its memory is lent to the publish: it goes when that has ended */
+        fg_list_remove(&batch->link);
+        p->n_batches--;
+        batch->forgotten = true;
+    }
+    fg_assert(fg_list_empty(&p->to_work));
+    fg_assert(fg_list_empty(&p->work_retries));
+    fg_assert(fg_list_empty(&p->to_sink));
+    fg_assert(fg_list_empty(&p->sink_retries));
+    p->n_to_work = p->n_to_sink = 0;
+    fg_flow_kick(p);
+}
+
+/* Early: nothing came for a while, all is done, and committing once more is no burden. */
+static bool is_dry(struct fg_pipeline *p, const struct fg_flow_batch *batch)
+{
+    uint64_t dry_ms = p->arrived_ms + FG_FLOW_DRY_MS, gap_ms = p->committed_ms + FG_FLOW_COMMIT_GAP_MS;
+    uint64_t at_ms = dry_ms > gap_ms ? dry_ms : gap_ms;
+
+    if (batch->n_open || p->publishing || p->batches.next != &batch->link)
+        return false;
+    if (p->now_ms >= at_ms)
+        return true;
+    fg_flow_due(p, at_ms);
+    return false;
+}
+
+void fg_flow_step_close(struct fg_pipeline *p)
+{
+    struct fg_flow_batch *batch;
+    uint64_t age_ms;
+
+    if (fg_list_empty(&p->batches))
+        return;
+    batch = batch_at(p->batches.prev);
+    if (batch->closed)
+        return;
+    age_ms = batch->opened_ms + p->c.commit_interval_ms;
+    if (is_full(batch) || p->now_ms >= age_ms || p->paused || !fg_flow_accepts(p) || is_dry(p, batch))
+        batch->closed = true;
+    else
+        fg_flow_due(p, age_ms);
+}
+
+/* The last of the ways in which a slot ends. */
+static void slot_end(struct fg_slot *slot, enum fg_slot_state state)
+{
+    fg_assert(slot->batch->n_open > 0);
+    slot->state = state;
+    slot->batch->n_open--;
+    fg_flow_kick(slot->batch->p);
+}
+
+void fg_flow_slot_dropped(struct fg_slot *slot)
+{
+    slot_end(slot, FG_SLOT_DROPPED);
+}
+
+/* All or nothing: once a part of what a record became cannot go on, the record as it came in is the dead letter. */
+void fg_flow_slot_dead(struct fg_slot *slot, const char *node, unsigned attempts, const struct fg_error *err)
+{
+    struct fg_pipeline *p = slot->batch->p;
+
+    if (!slot->dead) {
+        slot->dead = fg_calloc(1, sizeof(*slot->dead));
+        *slot->dead = (struct fg_dead){ .err = *err, .node = node, .attempts = attempts };
+    }
+    /* parts that still wait are withdrawn; those that the sink holds are waited for, and count no more */
+    for (size_t i = 0; i < slot->n_items; i++) {
+        struct fg_item *item = &slot->items[i];
+        if (item->answered || !item->queued)
+            continue;
+        fg_list_remove(&item->link);
+        p->n_to_sink -= item->queued == FG_ITEM_READY;
+        item->queued = FG_ITEM_FREE;
+        item->answered = true;
+        slot->n_open--;
+    }
+    if (slot->n_open > 0)
+        return;
+    slot_end(slot, FG_SLOT_DEAD);
+    if (!p->c.dead_topic) {
+        struct fg_error why;
+        fg_error_set(&why, slot->dead->err.code, 0, "a record cannot be handled and there is no dead-letters topic: %.160s",
+                     slot->dead->err.text);
+        fg_flow_fail(p, slot->dead->node, &why);
+    }
+}
+
+static bool output_unknown(const struct fg_pipeline *p, const struct fg_record *record, struct fg_error *err)
+{
+    struct fg_slice output = fg_record_view(record)->output;
+
+    if (p->c.n_outputs == 0 || fg_flow_output_topic(p, output))
+        return false;
+    fg_error_set(err, FG_E_CONFIG, 0, "the pipeline has no output named \"%.*s\"",
+                 (int)(output.len < 100 ? output.len : 100), output.len ? output.ptr : "");
+    return true;
+}
+
+void fg_flow_slot_settled(struct fg_slot *slot)
+{
+    struct fg_pipeline *p = slot->batch->p;
+    struct fg_error err = FG_ERROR_NULL;
+
+    for (size_t i = 0; i < slot->n_items && !slot->dead; i++) {
+        struct fg_item *item = &slot->items[i];
+        bool bad = !p->c.sink && output_unknown(p, item->record, &err);
+        for (size_t k = 0; k < item->n_results && !bad; k++)
+            bad = output_unknown(p, item->results[k], &err);
+        if (bad)
+            fg_flow_slot_dead(slot, "output", 1, &err);
+    }
+    if (!slot->dead)
+        slot_end(slot, FG_SLOT_DONE);
+}
+
+struct fg_flow_move *fg_flow_move_set(struct fg_list *moves, struct fg_slice key, struct fg_slice value)
+{
+    uint32_t hash = fg_murmur2(key);
+    struct fg_flow_move *move;
+
+    for (struct fg_list *l = moves->next; l != moves; l = l->next) {
+        move = fg_container_of(l, struct fg_flow_move, link);
+        if (move->hash == hash && fg_slice_is(key, move->key)) {
+            free((char *)move->value.ptr);
+            move->value = fg_slice_make(fg_flow_strdup(value), value.len);
+            return move;
+        }
+    }
+    move = fg_calloc(1, sizeof(*move));
+    move->key = fg_flow_strdup(key);
+    move->value = fg_slice_make(fg_flow_strdup(value), value.len);
+    move->hash = hash;
+    fg_list_append(moves, &move->link);
+    return move;
+}
+
+void fg_flow_moves_free(struct fg_list *moves)
+{
+    struct fg_list *l;
+    while ((l = fg_list_pop(moves))) {
+        struct fg_flow_move *move = fg_container_of(l, struct fg_flow_move, link);
+        free(move->key);
+        free((char *)move->value.ptr);
+        free(move);
+    }
+}

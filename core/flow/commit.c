@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The commit of a batch: oldest first, one at a time, when all of its slots have ended.
+ *
+ *   exactly once    one publish: records, dead letters and cursors, and the offsets that account for them
+ *   at least once   records and dead letters; when they are safe: cursors, or offsets
+ *   nothing to write (a sink without output): offsets alone
+ */
+#include <stdlib.h>
+
+#include "flow/pipeline-private.h"
+
+static struct fg_flow_batch *oldest(struct fg_pipeline *p)
+{
+    return fg_list_empty(&p->batches) ? NULL : fg_container_of(p->batches.next, struct fg_flow_batch, link);
+}
+
+/* Notes an outcome; the next advance() looks at it. */
+static void note(struct fg_pipeline *p, enum fg_bus_outcome outcome, const struct fg_error *err)
+{
+    p->is_outcome = true;
+    p->outcome = outcome;
+    p->outcome_err = err ? *err : FG_ERROR_NULL;
+    fg_flow_kick(p);
+}
+
+static void published(void *arg, enum fg_bus_outcome outcome, const struct fg_error *err)
+{
+    struct fg_pipeline *p = arg;
+    fg_assert(p->publishing);
+    note(p, outcome, err);
+}
+
+static void offsets_committed(void *arg, const struct fg_bus_position *positions, size_t n, const struct fg_error *err)
+{
+    struct fg_pipeline *p = fg_flow_call_end(arg);
+    if (p)
+        note(p, err ? FG_BUS_ABORTED : FG_BUS_DONE, err);
+}
+
+static void commit_offsets(struct fg_pipeline *p, struct fg_flow_batch *batch)
+{
+    struct fg_flow_call *call = fg_flow_call_new(p);
+
+    p->commit_step = FG_COMMIT_OFFSETS;
+    p->c.bus->ops->consumer_commit(p->consumer, batch->out.offsets, batch->n_offsets, offsets_committed, call);
+}
+
+static void publish(struct fg_pipeline *p, struct fg_flow_batch *batch, int step)
+{
+    struct fg_flow_publish *out = &batch->out;
+    bool all = step == FG_COMMIT_ALL;
+    size_t from = step == FG_COMMIT_CURSORS ? out->n_records : 0;
+    size_t to = step == FG_COMMIT_RECORDS ? out->n_records : out->n;
+
+    p->commit_step = step;
+    out->publish = (struct fg_bus_publish){
+        .messages = out->messages + from,
+        .n_messages = to - from,
+        .consumer = all ? p->consumer : NULL,
+        .offsets = all && !p->c.source ? out->offsets : NULL,
+        .n_offsets = all && !p->c.source ? batch->n_offsets : 0,
+        .cursors_topic = all && p->c.source ? p->c.cursors_topic : NULL,
+    };
+    p->c.bus->ops->producer_publish(p->producer, &out->publish, published, p);
+}
+
+/* At least once: the next part of a commit. false: there is none. */
+static bool next_part(struct fg_pipeline *p, struct fg_flow_batch *batch)
+{
+    if (p->commit_step != FG_COMMIT_RECORDS)
+        return false;
+    if (batch->out.n > batch->out.n_records) {
+        publish(p, batch, FG_COMMIT_CURSORS);
+        return true;
+    }
+    if (p->c.source)
+        return false;
+    commit_offsets(p, batch);
+    return true;
+}
+
+static void count(struct fg_pipeline *p, struct fg_flow_batch *batch)
+{
+    int64_t wall = fg_clock_wall_ms(p->env->clock);
+
+    for (struct fg_list *l = batch->slots.next; l != &batch->slots; l = l->next) {
+        struct fg_slot *slot = fg_container_of(l, struct fg_slot, link);
+        int64_t took_ms = wall - fg_record_view(slot->in)->timestamp_ms;
+        fg_metric_observe(p->m.end_to_end_seconds, took_ms > 0 ? (double)took_ms / 1000 : 0);
+        if (slot->state == FG_SLOT_DROPPED)
+            p->counts.records_dropped++;
+        if (slot->state != FG_SLOT_DEAD)
+            continue;
+        p->counts.records_dead++;
+        if (slot->dead->err.code > FG_E_NONE && slot->dead->err.code < _FG_CODE_N)
+            fg_metric_add(p->m.dead[slot->dead->err.code], 1);
+    }
+    p->counts.records_out += batch->out.n_results;
+    p->counts.commits++;
+    p->counts.last_commit_ms = wall;
+    fg_metric_add(p->m.out, (double)batch->out.n_results);
+    fg_metric_add(p->m.commits, 1);
+    fg_metric_observe(p->m.commit_seconds, (double)(p->now_ms - p->commit_began_ms) / 1000);
+}
+
+static void batch_committed(struct fg_pipeline *p, struct fg_flow_batch *batch)
+{
+    for (size_t i = 0; i < batch->n_offsets; i++)
+        batch->offsets[i].partition->restart = batch->offsets[i].next;
+    p->intake->committed(p, batch);
+    count(p, batch);
+    p->publishing = NULL;
+    fg_flow_batch_free(batch);
+    p->committed_ms = p->now_ms;
+    p->aborts_in_row = p->failures = 0;
+    fg_flow_trouble(p, FG_TROUBLE_COMMIT, "", NULL, 0, 0);
+    fg_flow_trouble(p, FG_TROUBLE_FAILED, "", NULL, 0, 0);
+}
+
+static void batch_aborted(struct fg_pipeline *p)
+{
+    const struct fg_error unnamed = { .code = FG_E_UNAVAILABLE, .retriable = true, .text = "the commit was aborted" };
+    const struct fg_error *err = p->outcome_err.code ? &p->outcome_err : &unnamed;
+
+    p->publishing = NULL;
+    p->counts.aborts++;
+    fg_metric_add(p->m.aborts, 1);
+    fg_flow_recover(p);
+    fg_flow_trouble(p, FG_TROUBLE_COMMIT, "kafka", err, p->aborts_in_row, p->hold_ms);
+    fg_logf(&p->c.logger, FG_LOG_WARN, "commit aborted: %s; going on from the last committed position in %llu ms",
+            err->text, (unsigned long long)(p->hold_ms - p->now_ms));
+}
+
+void fg_flow_step_outcome(struct fg_pipeline *p)
+{
+    struct fg_flow_batch *batch = p->publishing;
+    bool forgotten;
+
+    if (!p->is_outcome)
+        return;
+    p->is_outcome = false;
+    fg_assert(batch);
+    forgotten = batch->forgotten;
+    if (p->outcome == FG_BUS_DEAD)
+        p->producer_dead = true;
+    if (forgotten) {
+        p->publishing = NULL;
+        fg_flow_batch_free(batch);
+    } else if (p->outcome != FG_BUS_DONE) {
+        batch_aborted(p);
+    } else if (!next_part(p, batch)) {
+        batch_committed(p, batch);
+    }
+}
+
+void fg_flow_commit_cut(struct fg_pipeline *p)
+{
+    /* a publish is answered when its producer is closed; an offset commit may be answered never */
+    if (!p->publishing || p->commit_step != FG_COMMIT_OFFSETS)
+        return;
+    fg_flow_batch_free(p->publishing);
+    p->publishing = NULL;
+    p->is_outcome = false;
+}
+
+void fg_flow_step_commit(struct fg_pipeline *p)
+{
+    struct fg_flow_batch *batch = oldest(p);
+
+    if (!batch || p->publishing || p->fail || p->recovering || p->phase != FG_PHASE_UP)
+        return;
+    if (!batch->closed || batch->n_open)
+        return;
+    if (p->needs_producer && (!p->producer || !p->producer_ready || p->producer_dead))
+        return;
+    fg_flow_publish_build(batch);
+    p->publishing = batch;
+    p->commit_began_ms = p->now_ms;
+    if (batch->out.n == 0 && (p->c.n_outputs == 0 || !p->exactly_once))
+        commit_offsets(p, batch);
+    else
+        publish(p, batch, p->exactly_once ? FG_COMMIT_ALL : batch->out.n_records ? FG_COMMIT_RECORDS : FG_COMMIT_CURSORS);
+}

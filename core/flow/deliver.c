@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The sink: items go to it in the order of their slots, in deliveries by its limits, and each is answered once. */
+#include <stdlib.h>
+
+#include "flow/pipeline-private.h"
+
+#define DELIVERY_MAGIC 0x46474445u
+
+static struct fg_item *item_at(struct fg_list *link)
+{
+    return fg_container_of(link, struct fg_item, link);
+}
+
+static bool item_before(const struct fg_item *a, const struct fg_item *b)
+{
+    return a->slot->seq != b->slot->seq ? a->slot->seq < b->slot->seq : a < b;
+}
+
+/* Into the queue at its place: what comes back is older than what waits, so the walk is short. */
+static void enqueue(struct fg_pipeline *p, struct fg_item *item)
+{
+    struct fg_list *at = &p->to_sink;
+
+    if (!fg_list_empty(at) && item_before(item, item_at(at->prev))) {
+        at = at->next;
+        while (!item_before(item, item_at(at)))
+            at = at->next;
+    }
+    item->queued = FG_ITEM_READY;
+    fg_list_append(at, &item->link); /* before `at` */
+    p->n_to_sink++;
+}
+
+/* Lets slots go to the sink in their order: one that is still with the transforms holds those behind it. */
+static void release(struct fg_pipeline *p)
+{
+    for (struct fg_list *b = p->batches.next; b != &p->batches; b = b->next) {
+        struct fg_flow_batch *batch = fg_container_of(b, struct fg_flow_batch, link);
+        while (batch->release != &batch->slots) {
+            struct fg_slot *slot = fg_container_of(batch->release, struct fg_slot, link);
+            if (slot->state == FG_SLOT_WORK)
+                return;
+            for (size_t i = 0; i < slot->n_items && slot->state == FG_SLOT_SINK; i++)
+                enqueue(p, &slot->items[i]);
+            batch->release = slot->link.next;
+        }
+    }
+}
+
+static void outage(struct fg_pipeline *p, bool probe, const struct fg_error *err)
+{
+    uint64_t now = fg_env_now_ms(p->env), until = now + err->retry_after_ms;
+
+    if (!p->outage || probe) {
+        uint64_t at_least = now + fg_flow_jitter(p, p->outage_attempt);
+        p->outage_attempt++;
+        if (until < at_least)
+            until = at_least;
+    }
+    if (p->outage && until < p->outage_until_ms)
+        until = p->outage_until_ms;
+    p->outage = true;
+    p->outage_until_ms = until;
+    fg_flow_trouble(p, FG_TROUBLE_SINK, p->c.sink->node, err, p->outage_attempt, until);
+}
+
+static void outage_over(struct fg_pipeline *p)
+{
+    p->outage = p->probing = false;
+    p->outage_attempt = 0;
+    p->outage_until_ms = 0;
+    fg_flow_trouble(p, FG_TROUBLE_SINK, "", NULL, 0, 0);
+}
+
+static void item_done(struct fg_item *item)
+{
+    struct fg_slot *slot = item->slot;
+
+    item->answered = true;
+    slot->n_open--;
+    fg_metric_add(slot->batch->p->m.delivered, 1);
+    if (slot->n_open == 0 && !slot->dead)
+        fg_flow_slot_settled(slot);
+    else if (slot->n_open == 0)
+        fg_flow_slot_dead(slot, slot->dead->node, slot->dead->attempts, &slot->dead->err);
+}
+
+static void item_failed(struct fg_item *item, bool probe, const struct fg_error *err)
+{
+    struct fg_slot *slot = item->slot;
+    struct fg_pipeline *p = slot->batch->p;
+    uint64_t wait;
+
+    if (fg_error_is_outage(err))
+        outage(p, probe, err);
+    else
+        item->attempts++;
+    if (!slot->dead && fg_error_is_outage(err)) {
+        fg_metric_add(p->m.redelivered, 1);
+        enqueue(p, item);
+    } else if (!slot->dead && err->retriable && item->attempts < p->c.attempts) {
+        wait = fg_flow_jitter(p, item->attempts - 1);
+        item->due_ms = fg_env_now_ms(p->env) + (wait > err->retry_after_ms ? wait : err->retry_after_ms);
+        item->queued = FG_ITEM_RETRY;
+        fg_list_append(&p->sink_retries, &item->link);
+        fg_metric_add(p->m.redelivered, 1);
+    } else {
+        item->answered = true;
+        slot->n_open--;
+        fg_metric_add(p->m.refused, 1);
+        fg_flow_slot_dead(slot, p->c.sink->node, item->attempts, err);
+    }
+}
+
+size_t fg_delivery_count(const struct fg_delivery *delivery)
+{
+    fg_assert(delivery->magic == DELIVERY_MAGIC);
+    return delivery->n;
+}
+
+struct fg_record *fg_delivery_record(const struct fg_delivery *delivery, size_t i)
+{
+    fg_assert(delivery->magic == DELIVERY_MAGIC);
+    return i < delivery->n ? delivery->entries[i].record : NULL;
+}
+
+static void bad_answer(struct fg_pipeline *p, size_t i, const char *what)
+{
+    struct fg_error err;
+    fg_error_set(&err, FG_E_INTERNAL, FG_ERROR_FATAL, "plugin \"%s\" answered record %zu of a delivery %s: a mistake in it",
+                 p->c.sink->plugin, i, what);
+    fg_flow_fail(p, p->c.sink->node, &err);
+}
+
+void fg_delivery_done(struct fg_delivery *delivery, size_t i, struct fg_record **results, size_t n_results,
+                      const struct fg_error *err)
+{
+    struct fg_pipeline *p = delivery->p;
+    struct fg_item *item;
+    bool ok = !err || err->code == FG_E_NONE;
+
+    fg_assert(delivery->magic == DELIVERY_MAGIC);
+    item = i < delivery->n ? delivery->entries[i].item : NULL;
+    if (!item || !ok || n_results == 0) {
+        for (size_t k = 0; k < n_results; k++)
+            fg_record_unref(results[k]);
+        n_results = 0;
+    }
+    if (!item) {
+        bad_answer(p, i, i < delivery->n ? "twice" : "that it does not hold");
+        return;
+    }
+    delivery->entries[i].item = NULL;
+    if (--delivery->n_open == 0) {
+        fg_list_remove(&delivery->link);
+        fg_list_append(&p->answered, &delivery->link);
+        p->n_deliveries--;
+        if (delivery->probe)
+            p->probing = false;
+    }
+    fg_flow_kick(p);
+    if (delivery->probe && !(err && fg_error_is_outage(err)))
+        outage_over(p);
+    if (ok) {
+        if (n_results) {
+            item->results = fg_calloc(n_results, sizeof(struct fg_record *));
+            memcpy(item->results, results, n_results * sizeof(struct fg_record *));
+        }
+        item->n_results = n_results;
+        item_done(item);
+    } else if (err->fatal) {
+        enqueue(p, item);
+        fg_flow_fail(p, p->c.sink->node, err);
+    } else {
+        item_failed(item, delivery->probe, err);
+    }
+}
+
+static void delivery_free(struct fg_delivery *d)
+{
+    for (size_t i = 0; i < d->n; i++)
+        fg_record_unref(d->entries[i].record);
+    fg_list_remove(&d->link);
+    d->magic = 0;
+    free(d);
+}
+
+static void answered_free(struct fg_pipeline *p)
+{
+    struct fg_list *l;
+    while ((l = fg_list_pop(&p->answered)))
+        delivery_free(fg_container_of(l, struct fg_delivery, link));
+}
+
+void fg_flow_deliver_forget(struct fg_pipeline *p)
+{
+    const struct fg_stage *sink = p->c.sink;
+    struct fg_list *l;
+
+    while ((l = fg_list_pop(&p->deliveries))) {
+        struct fg_delivery *d = fg_container_of(l, struct fg_delivery, link);
+        if (sink->ops->sink->cancel)
+            sink->ops->sink->cancel(sink->selves[0], d);
+        delivery_free(d);
+    }
+    p->n_deliveries = 0;
+    p->probing = false;
+    answered_free(p);
+}
+
+static void retries_due(struct fg_pipeline *p)
+{
+    struct fg_list *l, *next;
+
+    fg_list_for_each_safe(l, next, &p->sink_retries) {
+        struct fg_item *item = item_at(l);
+        if (p->now_ms < item->due_ms) {
+            fg_flow_due(p, item->due_ms);
+            continue;
+        }
+        fg_list_remove(l);
+        enqueue(p, item);
+    }
+}
+
+static void send(struct fg_pipeline *p)
+{
+    size_t max = p->probing ? 1 : p->sink_limits.records_max;
+    size_t n = 0, bytes = 0;
+    struct fg_delivery *d;
+    struct fg_list *l;
+
+    for (l = p->to_sink.next; l != &p->to_sink && n < max; l = l->next) {
+        size_t more = fg_record_bytes(item_at(l)->record);
+        if (n > 0 && (more > p->sink_limits.bytes_max || bytes > p->sink_limits.bytes_max - more))
+            break;
+        bytes += more;
+        n++;
+    }
+    d = fg_calloc(1, sizeof(*d) + n * sizeof(d->entries[0]));
+    d->magic = DELIVERY_MAGIC;
+    d->p = p;
+    d->n = d->n_open = n;
+    d->probe = p->probing;
+    for (size_t i = 0; i < n; i++) {
+        struct fg_item *item = item_at(fg_list_pop(&p->to_sink));
+        item->queued = FG_ITEM_FREE;
+        d->entries[i].item = item;
+        d->entries[i].record = fg_record_ref(item->record);
+    }
+    p->n_to_sink -= n;
+    fg_list_append(&p->deliveries, &d->link);
+    p->n_deliveries++;
+    p->c.sink->ops->sink->deliver(p->c.sink->selves[0], d);
+}
+
+void fg_flow_step_deliver(struct fg_pipeline *p)
+{
+    answered_free(p);
+    if (!p->c.sink)
+        return;
+    release(p);
+    retries_due(p);
+    while (!p->fail && p->n_deliveries < p->sink_limits.in_flight_max && !fg_list_empty(&p->to_sink)) {
+        /* in an outage one record at a time asks whether it is over; the rest is held */
+        if (p->outage && p->probing)
+            return;
+        if (p->outage && p->now_ms < p->outage_until_ms) {
+            fg_flow_due(p, p->outage_until_ms);
+            return;
+        }
+        p->probing = p->outage;
+        send(p);
+    }
+}

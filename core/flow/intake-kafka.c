@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Kafka topics as input: the cursor is the group's offsets. */
+#include <stdlib.h>
+
+#include "flow/pipeline-private.h"
+
+static void consumer_config(struct fg_pipeline *p, struct fg_bus_consumer_config *ret)
+{
+    ret->topics = p->c.topics;
+    ret->n_topics = p->c.n_topics;
+}
+
+/* Tells Kafka's client only what changed. */
+static void hold(struct fg_pipeline *p, bool paused)
+{
+    if (p->consumer_paused == paused)
+        return;
+    p->consumer_paused = paused;
+    p->c.bus->ops->consumer_pause(p->consumer, paused);
+}
+
+static void assigned(struct fg_pipeline *p)
+{
+    struct fg_bus_position *positions = fg_calloc(p->n_partitions + 1, sizeof(*positions));
+
+    for (size_t i = 0; i < p->n_partitions; i++)
+        positions[i] = (struct fg_bus_position){ p->partitions[i].topic, p->partitions[i].partition, FG_BUS_COMMITTED };
+    p->assignment = FG_ASSIGN_WORKING;
+    p->ever_assigned = true;
+    p->c.bus->ops->consumer_assign(p->consumer, positions, p->n_partitions);
+    free(positions);
+}
+
+static void revoking(struct fg_pipeline *p)
+{
+    hold(p, true);
+}
+
+static void revoked(struct fg_pipeline *p)
+{
+    /* the positions go with the partitions */
+}
+
+static void move_offset(struct fg_flow_batch *batch, struct fg_flow_partition *partition, int64_t next)
+{
+    for (size_t i = 0; i < batch->n_offsets; i++) {
+        if (batch->offsets[i].partition == partition) {
+            batch->offsets[i].next = next;
+            return;
+        }
+    }
+    batch->offsets = fg_flow_grow(batch->offsets, batch->n_offsets + 1, sizeof(*batch->offsets));
+    batch->offsets[batch->n_offsets++] = (struct fg_flow_offset){ partition, next };
+}
+
+static void message(struct fg_pipeline *p, struct fg_bus_message *m)
+{
+    struct fg_flow_partition *partition = fg_flow_partition_find(p, m->topic, m->partition);
+    struct fg_flow_batch *batch;
+    int64_t next = m->offset + 1;
+
+    /* seen is enough: what is dropped here while going back must be read again */
+    if (partition && p->assignment == FG_ASSIGN_WORKING && partition->restart < 0)
+        partition->restart = m->offset;
+    if (!partition || !fg_flow_accepts(p)) {
+        fg_bus_message_free(m);
+        return;
+    }
+    batch = fg_flow_batch_open(p);
+    fg_flow_batch_add(batch, fg_record_from_message(p->c.budget, m));
+    move_offset(batch, partition, next);
+    if (!fg_flow_has_room(p))
+        hold(p, true);
+}
+
+static void end(struct fg_pipeline *p, const struct fg_bus_position *position)
+{
+    /* whether the input is dry shows by what arrives, sooner than Kafka says it */
+}
+
+static void take(struct fg_pipeline *p, bool room)
+{
+    hold(p, !room);
+}
+
+static void rewind_to_committed(struct fg_pipeline *p)
+{
+    struct fg_bus_position *positions = fg_calloc(p->n_partitions + 1, sizeof(*positions));
+    size_t n = 0;
+
+    for (size_t i = 0; i < p->n_partitions; i++)
+        if (p->partitions[i].restart >= 0) /* of the others nothing was taken yet */
+            positions[n++] = (struct fg_bus_position){
+                p->partitions[i].topic, p->partitions[i].partition, p->partitions[i].restart
+            };
+    if (n)
+        p->c.bus->ops->consumer_rewind(p->consumer, positions, n);
+    free(positions);
+}
+
+static void committed(struct fg_pipeline *p, struct fg_flow_batch *batch)
+{
+    /* the partitions' restart has moved already */
+}
+
+const struct fg_flow_intake fg_flow_intake_kafka = {
+    .consumer_config = consumer_config,
+    .assigned = assigned,
+    .revoking = revoking,
+    .revoked = revoked,
+    .message = message,
+    .end = end,
+    .take = take,
+    .rewind = rewind_to_committed,
+    .committed = committed,
+};

@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the flow share. Loop thread only, but for struct fg_flow_work while it is on a worker.
+ *
+ * The rule that keeps this simple: a callback (of Kafka, a plugin, a worker, a timer) only notes what happened and calls
+ * fg_flow_kick(); everything is decided in fg_flow_advance(), on a timer of its own, never inside anyone's call. So no
+ * plugin is ever called from within a call that it made, and each step sees a settled state.
+ *
+ * Glossary, beyond pipeline.h:
+ *   phase     what the pipeline has open towards Kafka
+ *   step      one function of advance(): does what can be done now, and says by fg_flow_due() when to look again
+ *   forget    drop everything in flight; the epoch moves on, so that late answers of workers are known as such
+ *   recover   after a forget: wait for the publish under way, then take the input back to its last committed position
+ *   item      what the transforms made of a slot's record: one each unless they emit; a sink answers items
+ *   fill      the fg_batch that a source is filling
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "base/mem.h"
+#include "flow/cursors.h"
+#include "flow/pipeline.h"
+#include "flow/record.h"
+
+#define FG_FLOW_BATCHES_MAX 4u         /* batches at a time: one commits, the others are worked on */
+#define FG_FLOW_WORK_RECORDS 32u       /* records that go to a worker in one piece of work, at most, */
+#define FG_FLOW_WORK_BYTES 65536u      /* and their bytes: saves wake-ups, keeps workers even */
+#define FG_FLOW_COMMIT_GAP_MS 10u      /* no early close sooner than this after the last commit */
+#define FG_FLOW_DRY_MS 2u              /* the input is dry when nothing came for so long */
+#define FG_FLOW_REVOKE_MS 5000u        /* to finish batches when Kafka takes partitions away: half a session */
+#define FG_FLOW_PULL_GAP_MS 100u       /* before a source is asked again after it gave a batch back empty */
+#define FG_FLOW_RESCAN_MS 2000u        /* how often a source is asked for keys that it did not name before */
+#define FG_FLOW_BUDGET_LOOK_MS 200u    /* when out of room: look again, in case somebody gave credit without a wake */
+#define FG_FLOW_RETRY_BASE_MS 200u     /* defaults of the retries' jitter */
+#define FG_FLOW_RETRY_CAP_MS 30000u
+#define FG_FLOW_EMITS_MAX 100000u      /* records that transforms may make of one record */
+#define FG_CURSOR_VALUE_MAX 65536u     /* bytes */
+#define FG_CURSOR_KEY_MAX 1024u        /* bytes */
+
+enum fg_slot_state {
+    FG_SLOT_WORK,    /* waits for transforms: queued, on a worker, or until its next try */
+    FG_SLOT_SINK,    /* waits for the sink's answers to its items */
+    FG_SLOT_DONE,    /* its items' results are what it became */
+    FG_SLOT_DROPPED, /* a transform dropped it */
+    FG_SLOT_DEAD,    /* it becomes a dead letter, see fg_slot::dead */
+};
+
+enum fg_item_queue { FG_ITEM_FREE, FG_ITEM_READY, FG_ITEM_RETRY };
+
+struct fg_item {
+    struct fg_slot *slot;       /* borrowed */
+    struct fg_record *record;   /* owned */
+    struct fg_record **results; /* owned array of n_results owned references; without a sink: unused, record counts */
+    size_t n_results;
+    bool answered;
+    enum fg_item_queue queued; /* READY: in to_sink, RETRY: in sink_retries, FREE: not yet let go, or in a delivery */
+    unsigned attempts; /* at the sink; outages don't count */
+    uint64_t due_ms;   /* in fg_pipeline::sink_retries: not before */
+    struct fg_list link; /* fg_pipeline::to_sink or ::sink_retries; unlinked while in a delivery */
+};
+
+struct fg_slot {
+    struct fg_flow_batch *batch; /* borrowed */
+    struct fg_list link;         /* fg_flow_batch::slots */
+    struct fg_list queue;        /* fg_pipeline::to_work or ::work_retries */
+    uint64_t seq;                /* order of arrival over the pipeline's life */
+    struct fg_record *in;        /* owned */
+    const char *cursor_key;      /* borrowed from the batch's moves; NULL: came from Kafka */
+    enum fg_slot_state state;
+    unsigned attempts; /* at transform number `stage` */
+    size_t stage;
+    uint64_t due_ms; /* in work_retries: not before */
+    struct fg_item *items; /* owned array of n_items, set once by the transforms */
+    size_t n_items, n_open; /* not yet answered */
+    struct fg_dead *dead;   /* owned; NULL unless DEAD */
+};
+
+struct fg_dead {
+    struct fg_error err;
+    const char *node; /* borrowed: the stage's */
+    unsigned attempts;
+};
+
+/* One of the input's partitions. Kafka input: its position; source: how far its cursors have been read. */
+struct fg_flow_partition {
+    char *topic; /* owned */
+    int32_t partition;
+    int64_t restart;   /* where to go back to: last committed, or first seen; < 0: nothing was seen yet */
+    int64_t committed; /* source: must be read at least so far; < 0: nothing committed */
+    int64_t read;      /* source: read so far */
+    bool at_end;
+};
+
+struct fg_flow_offset {
+    struct fg_flow_partition *partition; /* borrowed */
+    int64_t next;
+};
+
+/* A source cursor's movement within a batch. */
+struct fg_flow_move {
+    struct fg_list link; /* fg_flow_batch::moves */
+    char *key;           /* owned, NUL-ended */
+    struct fg_slice value; /* owned bytes */
+    uint32_t hash;
+};
+
+/* The memory behind one fg_bus_publish. */
+struct fg_flow_publish {
+    struct fg_bus_outgoing *messages; /* owned array of n, cap */
+    size_t n, cap;
+    size_t n_records;  /* of messages: results and dead letters; the rest are cursors */
+    size_t n_results;
+    struct fg_list texts; /* of struct text in commit.c: strings and header arrays made for the messages */
+    struct fg_bus_position *offsets; /* owned array */
+    struct fg_bus_publish publish;
+};
+
+struct fg_flow_batch {
+    struct fg_pipeline *p;
+    struct fg_list link; /* fg_pipeline::batches */
+    bool closed;
+    bool forgotten; /* its publish is still under way, nothing else of it counts */
+    struct fg_list slots;
+    struct fg_list *release; /* link of the next slot to let go to the sink, in order; &slots: none */
+    size_t n_slots, n_open;  /* open: neither done, dropped nor dead */
+    size_t bytes;
+    uint64_t opened_ms;
+    struct fg_flow_offset *offsets; /* owned array of n_offsets */
+    size_t n_offsets;
+    struct fg_list moves;
+    struct fg_flow_publish out;
+};
+
+#define FG_BATCH_MAGIC 0x46474254u
+
+/* What a source fills. Owned by the source from pull() to submit or cancel. */
+struct fg_batch {
+    uint32_t magic;
+    struct fg_pipeline *p; /* NULL: the pipeline is gone */
+    bool voided;           /* what is in it does not count any more */
+    struct fg_record **records; /* owned array of n owned references */
+    size_t n, cap;
+    struct fg_list moves;
+};
+
+struct fg_delivery_entry {
+    struct fg_item *item; /* borrowed; NULL once answered */
+    struct fg_record *record; /* owned reference: the plugin may look at it after its answer, until it returns */
+};
+
+struct fg_delivery {
+    uint32_t magic;
+    struct fg_pipeline *p;
+    struct fg_list link; /* fg_pipeline::deliveries, or ::answered */
+    bool probe;          /* sent to see whether an outage is over */
+    size_t n, n_open;
+    struct fg_delivery_entry entries[];
+};
+
+/* A call to Kafka whose answer may come when nobody wants it any more. */
+struct fg_flow_call {
+    struct fg_list link;   /* fg_pipeline::calls */
+    struct fg_pipeline *p; /* NULL: forgotten */
+};
+
+struct fg_flow_stop {
+    struct fg_list link; /* fg_pipeline::stops */
+    fg_done_cb stopped;
+    void *arg;
+};
+
+enum fg_flow_phase {
+    FG_PHASE_DOWN,  /* nothing is open; not before retry_ms */
+    FG_PHASE_CHECK, /* asked Kafka for the topics */
+    FG_PHASE_UP,    /* handles are open */
+    FG_PHASE_CLOSE, /* handles are being closed */
+};
+
+/* Who says what stands in the way. The first one set is shown. */
+enum fg_flow_trouble {
+    FG_TROUBLE_FAILED, /* cannot go on as things are; cleared by the next commit, or by a start that holds */
+    FG_TROUBLE_CHECK,
+    FG_TROUBLE_CONSUMER,
+    FG_TROUBLE_PRODUCER,
+    FG_TROUBLE_COMMIT,
+    FG_TROUBLE_SINK,
+    FG_TROUBLE_SOURCE,
+    _FG_TROUBLE_N,
+};
+
+struct fg_flow_blame {
+    struct fg_error err; /* code FG_E_NONE: all is well */
+    const char *node;    /* borrowed */
+    int64_t since_ms;    /* Unix time */
+    unsigned attempt;
+    uint64_t next_ms;    /* monotonic; 0: none */
+};
+
+enum fg_stage_result { FG_STAGE_KEPT, FG_STAGE_DROPPED, FG_STAGE_DEAD, FG_STAGE_RETRIED, _FG_STAGE_RESULT_N };
+
+struct fg_flow_metrics {
+    struct fg_metric *in, *out;
+    struct fg_metric *(*stages)[_FG_STAGE_RESULT_N]; /* owned array of n_transforms */
+    struct fg_metric *delivered, *redelivered, *refused;
+    struct fg_metric *dead[_FG_CODE_N];
+    struct fg_metric *commit_seconds, *end_to_end_seconds;
+    struct fg_metric *bytes_in_flight, *bytes_budget;
+    struct fg_metric *state[_FG_PIPELINE_STATE_N];
+    struct fg_metric *queue_work, *queue_sink, *queue_commit, *batches;
+    struct fg_metric *commits, *aborts, *handles;
+};
+
+/* What takes records in. Two of them: intake-kafka.c, intake-source.c. */
+struct fg_flow_intake {
+    void (*consumer_config)(struct fg_pipeline *p, struct fg_bus_consumer_config *ret);
+    void (*assigned)(struct fg_pipeline *p);  /* step: fg_pipeline::partitions is the new assignment */
+    void (*revoking)(struct fg_pipeline *p);  /* the assignment ends: nothing more may come in for it */
+    void (*revoked)(struct fg_pipeline *p);   /* it has ended, batches are gone */
+    void (*message)(struct fg_pipeline *p, struct fg_bus_message *message); /* takes it over */
+    void (*end)(struct fg_pipeline *p, const struct fg_bus_position *position);
+    void (*take)(struct fg_pipeline *p, bool room); /* step: take in more, or hold back */
+    void (*rewind)(struct fg_pipeline *p);          /* go back to what is committed */
+    void (*committed)(struct fg_pipeline *p, struct fg_flow_batch *batch);
+};
+extern const struct fg_flow_intake fg_flow_intake_kafka, fg_flow_intake_source;
+
+enum fg_flow_assignment {
+    FG_ASSIGN_NONE,
+    FG_ASSIGN_GIVEN,    /* by Kafka; not yet answered */
+    FG_ASSIGN_ASKING,   /* source: for committed offsets */
+    FG_ASSIGN_READING,  /* source: cursors */
+    FG_ASSIGN_WORKING,
+    FG_ASSIGN_REVOKING, /* finishing what is in flight */
+};
+
+struct fg_pipeline {
+    struct fg_pipeline_config c;
+    struct fg_env *env;
+    char *transactional_id; /* owned */
+    const char **topics;    /* owned array of n_topics borrowed names: everything that must exist */
+    size_t n_topics;
+    const char **out_topics; /* owned array: what is written to */
+    size_t n_out_topics;
+    const struct fg_flow_intake *intake;
+    bool needs_producer, exactly_once;
+    struct fg_sink_limits sink_limits;
+
+    /* the clockwork */
+    struct fg_env_timer *timer; /* owned */
+    bool kicked, advancing;
+    uint64_t now_ms, due_ms;
+
+    /* what is wanted */
+    bool want_run, paused, start_again, stop_now;
+    uint64_t stop_deadline_ms;
+    struct fg_list stops;
+
+    /* what is */
+    enum fg_flow_phase phase;
+    uint64_t retry_ms; /* DOWN: not before */
+    uint64_t up_ms;    /* UP: since */
+    unsigned failures; /* in a row */
+    bool fail; /* asked for: FG_TROUBLE_FAILED says why */
+    struct fg_flow_blame troubles[_FG_TROUBLE_N];
+    enum fg_pipeline_state told_state;
+    struct fg_error told_trouble;
+    int32_t cursors_partitions;
+
+    /* Kafka */
+    struct fg_bus_consumer *consumer; /* owned */
+    struct fg_bus_producer *producer; /* owned */
+    bool consumer_closing, producer_closing, producer_ready, producer_dead, consumer_paused;
+    uint64_t producer_retry_ms;
+    struct fg_list calls;
+
+    /* assignment */
+    enum fg_flow_assignment assignment;
+    struct fg_flow_partition *partitions; /* owned array of n_partitions; stable while anything points into it */
+    size_t n_partitions;
+    struct fg_flow_partition *given; /* owned array of n_given: the next assignment, after the revocation */
+    size_t n_given;
+    bool is_given, revoke_asked, revoke_lost, ever_assigned;
+    uint64_t revoke_deadline_ms;
+
+    /* source */
+    struct fg_cursor_map cursors;
+    struct fg_batch *fill; /* borrowed from the source; NULL: it has none */
+    bool resync; /* a void fill was submitted: tell the source again where to go on */
+    uint64_t pull_ms, rescan_ms;
+
+    /* in flight */
+    uint64_t epoch, next_seq;
+    struct fg_list batches; /* oldest first */
+    size_t n_batches;
+    size_t in_flight_records, in_flight_bytes;
+    uint64_t arrived_ms; /* last record */
+    struct fg_budget_waiter waiter;
+
+    struct fg_list to_work, work_retries; /* of fg_slot::queue */
+    size_t n_to_work;
+    unsigned works_out;
+
+    struct fg_list to_sink, sink_retries; /* of fg_item::link */
+    size_t n_to_sink;
+    struct fg_list deliveries, answered;
+    size_t n_deliveries;
+    bool outage, probing;
+    uint64_t outage_until_ms;
+    unsigned outage_attempt;
+
+    /* commit */
+    struct fg_flow_batch *publishing; /* owned through batches, or alone when forgotten */
+    enum { FG_COMMIT_ALL, FG_COMMIT_RECORDS, FG_COMMIT_CURSORS, FG_COMMIT_OFFSETS } commit_step;
+    bool is_outcome; /* of what is publishing: came in, not yet looked at */
+    enum fg_bus_outcome outcome;
+    struct fg_error outcome_err;
+    uint64_t commit_began_ms, committed_ms;
+    bool recovering;
+    uint64_t hold_ms; /* after an abort: nothing is taken in before */
+    unsigned aborts_in_row;
+
+    struct fg_pipeline_status counts; /* the counters of it */
+    struct fg_flow_metrics m;
+};
+
+/* Without memory the process ends: nothing committed is lost, the rest is read again. */
+void *fg_flow_grow(void *array, size_t n, size_t size); /* realloc, never NULL */
+char *fg_flow_strdup(struct fg_slice s);                /* NUL-ended, never NULL */
+
+/* pipeline.c: the clockwork */
+void fg_flow_kick(struct fg_pipeline *p);
+void fg_flow_due(struct fg_pipeline *p, uint64_t at_ms); /* in a step: look again at this time */
+uint64_t fg_flow_jitter(struct fg_pipeline *p, unsigned attempt); /* ms */
+
+/* state.c: troubles, states */
+void fg_flow_trouble(struct fg_pipeline *p, enum fg_flow_trouble who, const char *node, const struct fg_error *err,
+                     unsigned attempt, uint64_t next_ms); /* err NULL: all is well again */
+/* The pipeline cannot go on: forget all, close all, try again later. The first reason counts. */
+void fg_flow_fail(struct fg_pipeline *p, const char *node, const struct fg_error *err);
+void fg_flow_tell(struct fg_pipeline *p); /* step, the last */
+const char *fg_flow_code_name(int code);  /* enum fg_code as a label: "auth", "not_found" ... */
+
+/* session.c: the handles */
+void fg_flow_step_session(struct fg_pipeline *p);
+bool fg_flow_open_consumer(struct fg_pipeline *p);
+bool fg_flow_is_stopped(const struct fg_pipeline *p);
+struct fg_flow_call *fg_flow_call_new(struct fg_pipeline *p);
+/* Frees the call. NULL: nobody waits any more. */
+struct fg_pipeline *fg_flow_call_end(struct fg_flow_call *call);
+void fg_flow_calls_forget(struct fg_pipeline *p);
+
+/* assignment.c */
+void fg_flow_step_assignment(struct fg_pipeline *p);
+void fg_flow_step_recover(struct fg_pipeline *p);
+void fg_flow_step_take(struct fg_pipeline *p);
+void fg_flow_given(struct fg_pipeline *p, const struct fg_bus_position *partitions, size_t n);
+void fg_flow_end_assignment(struct fg_pipeline *p);
+void fg_flow_drop_partitions(struct fg_pipeline *p);
+void fg_flow_recover(struct fg_pipeline *p); /* in a step: forget, then go back */
+bool fg_flow_has_room(const struct fg_pipeline *p); /* in batches and budget */
+struct fg_flow_partition *fg_flow_partition_find(struct fg_pipeline *p, const char *topic, int32_t partition);
+bool fg_flow_accepts(const struct fg_pipeline *p); /* what arrives now counts */
+
+/* batch.c */
+struct fg_flow_batch *fg_flow_batch_open(struct fg_pipeline *p); /* the one that takes slots; made where there is none */
+struct fg_slot *fg_flow_batch_add(struct fg_flow_batch *batch, struct fg_record *in); /* takes over the reference */
+void fg_flow_batch_free(struct fg_flow_batch *batch);
+void fg_flow_forget(struct fg_pipeline *p);
+void fg_flow_step_close(struct fg_pipeline *p); /* closes batches by the rules */
+/* The ends of a slot. settled: all its items have their results. */
+void fg_flow_slot_settled(struct fg_slot *slot);
+void fg_flow_slot_dropped(struct fg_slot *slot);
+void fg_flow_slot_dead(struct fg_slot *slot, const char *node, unsigned attempts, const struct fg_error *err);
+struct fg_flow_move *fg_flow_move_set(struct fg_list *moves, struct fg_slice key, struct fg_slice value);
+void fg_flow_moves_free(struct fg_list *moves);
+
+/* stages.c, deliver.c, commit.c, outgoing.c */
+void fg_flow_step_work(struct fg_pipeline *p);
+void fg_flow_step_deliver(struct fg_pipeline *p);
+void fg_flow_deliver_forget(struct fg_pipeline *p); /* cancels every delivery */
+void fg_flow_slot_items(struct fg_slot *slot, struct fg_record **records, size_t n); /* stages.c; takes references over */
+void fg_flow_step_outcome(struct fg_pipeline *p);
+void fg_flow_commit_cut(struct fg_pipeline *p); /* the handles are closing: what waits for an answer of theirs is over */
+void fg_flow_step_commit(struct fg_pipeline *p);
+void fg_flow_publish_deinit(struct fg_flow_publish *out);
+void fg_flow_publish_build(struct fg_flow_batch *batch);
+const char *fg_flow_output_topic(const struct fg_pipeline *p, struct fg_slice output); /* NULL: no such output */
+
+/* intake-source.c, fill.c */
+bool fg_flow_owns(const struct fg_pipeline *p, int32_t partition); /* of the cursors topic */
+void fg_flow_fill_abandon(struct fg_pipeline *p); /* the pipeline goes, the source still holds a batch */
+
+/* metrics.c */
+void fg_flow_metrics_init(struct fg_pipeline *p);
+void fg_flow_metrics_deinit(struct fg_pipeline *p);
+void fg_flow_metrics_gauges(struct fg_pipeline *p, enum fg_pipeline_state state);

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A pipeline's making, its switches, and the clockwork that runs every step in turn. */
+#include "flow/pipeline.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/err.h"
+#include "base/hash.h"
+#include "flow/pipeline-private.h"
+
+void *fg_flow_grow(void *array, size_t n, size_t size)
+{
+    void *grown = reallocarray(array, n, size);
+    fg_assert(grown);
+    return grown;
+}
+
+char *fg_flow_strdup(struct fg_slice s)
+{
+    char *copy = fg_malloc(s.len + 1);
+    if (s.len)
+        memcpy(copy, s.ptr, s.len);
+    copy[s.len] = '\0';
+    return copy;
+}
+
+void fg_flow_kick(struct fg_pipeline *p)
+{
+    if (p->kicked)
+        return;
+    p->kicked = true;
+    if (!p->advancing)
+        p->env->ops->timer_start(p->timer, 0);
+}
+
+void fg_flow_due(struct fg_pipeline *p, uint64_t at_ms)
+{
+    if (at_ms < p->due_ms)
+        p->due_ms = at_ms;
+}
+
+uint64_t fg_flow_jitter(struct fg_pipeline *p, unsigned attempt)
+{
+    return fg_backoff_ms(attempt, p->c.retry_base_ms, p->c.retry_cap_ms, p->env->ops->random(p->env));
+}
+
+static void tell_stopped(struct fg_pipeline *p)
+{
+    struct fg_list stops, *l;
+
+    fg_list_init(&stops);
+    while ((l = fg_list_pop(&p->stops)))
+        fg_list_append(&stops, l);
+    if (p->start_again)
+        fg_pipeline_start(p);
+    /* from here on the pipeline may be freed by whoever waited */
+    while ((l = fg_list_pop(&stops))) {
+        struct fg_flow_stop *stop = fg_container_of(l, struct fg_flow_stop, link);
+        fg_done_cb stopped = stop->stopped;
+        void *arg = stop->arg;
+        free(stop);
+        if (stopped)
+            stopped(arg);
+    }
+}
+
+/* All there is to decide, in the one order that it is decided in. */
+static void advance(void *arg)
+{
+    struct fg_pipeline *p = arg;
+
+    p->kicked = false;
+    p->advancing = true;
+    p->now_ms = fg_env_now_ms(p->env);
+    p->due_ms = UINT64_MAX;
+
+    fg_flow_step_outcome(p);
+    fg_flow_step_session(p);
+    fg_flow_step_recover(p);
+    fg_flow_step_assignment(p);
+    fg_flow_step_work(p);
+    fg_flow_step_deliver(p);
+    fg_flow_step_close(p);
+    fg_flow_step_commit(p);
+    fg_flow_step_take(p);
+    fg_flow_tell(p);
+
+    p->advancing = false;
+    if (p->kicked)
+        p->env->ops->timer_start(p->timer, 0);
+    else if (p->due_ms != UINT64_MAX)
+        p->env->ops->timer_start(p->timer, p->due_ms > p->now_ms ? p->due_ms - p->now_ms : 0);
+    else
+        p->env->ops->timer_stop(p->timer);
+    if (fg_flow_is_stopped(p))
+        tell_stopped(p);
+}
+
+static void room_again(struct fg_budget_waiter *waiter)
+{
+    fg_flow_kick(fg_container_of(waiter, struct fg_pipeline, waiter));
+}
+
+static int check_config(const struct fg_pipeline_config *c, struct fg_error *err)
+{
+    if (c->source && !c->cursors_topic)
+        return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "pipeline \"%s\" has a source but no cursors topic", c->name));
+    if (!c->source && c->n_topics == 0)
+        return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "pipeline \"%s\" has no input", c->name));
+    if (!c->group)
+        return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "pipeline \"%s\" has no consumer group", c->name));
+    if (strlen(c->name) > FG_CURSOR_KEY_MAX)
+        return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "the pipeline's name is longer than %u bytes",
+                                     FG_CURSOR_KEY_MAX));
+    return 0;
+}
+
+static void add_topic(const char **topics, size_t *n, const char *topic)
+{
+    for (size_t i = 0; i < *n; i++)
+        if (strcmp(topics[i], topic) == 0)
+            return;
+    topics[(*n)++] = topic;
+}
+
+static void collect_topics(struct fg_pipeline *p)
+{
+    const struct fg_pipeline_config *c = &p->c;
+
+    p->out_topics = fg_calloc(c->n_outputs + 2, sizeof(char *));
+    p->topics = fg_calloc(c->n_outputs + 2 + c->n_topics, sizeof(char *));
+    for (size_t i = 0; i < c->n_outputs; i++)
+        add_topic(p->out_topics, &p->n_out_topics, c->outputs[i].topic);
+    if (c->dead_topic)
+        add_topic(p->out_topics, &p->n_out_topics, c->dead_topic);
+    if (c->source)
+        add_topic(p->out_topics, &p->n_out_topics, c->cursors_topic);
+    for (size_t i = 0; i < p->n_out_topics; i++)
+        add_topic(p->topics, &p->n_topics, p->out_topics[i]);
+    for (size_t i = 0; !c->source && i < c->n_topics; i++)
+        add_topic(p->topics, &p->n_topics, c->topics[i]);
+}
+
+static void take_config(struct fg_pipeline *p, const struct fg_pipeline_config *config)
+{
+    struct fg_pipeline_config *c = &p->c;
+    int len;
+
+    *c = *config;
+    p->env = c->env;
+    if (!c->retry_base_ms)
+        c->retry_base_ms = FG_FLOW_RETRY_BASE_MS;
+    if (!c->retry_cap_ms)
+        c->retry_cap_ms = FG_FLOW_RETRY_CAP_MS;
+    if (!c->attempts)
+        c->attempts = 1;
+    if (!c->commit_records)
+        c->commit_records = 1;
+    if (!c->commit_bytes)
+        c->commit_bytes = 1;
+    p->exactly_once = c->delivery == FG_EXACTLY_ONCE && c->bus->traits.transactional;
+    p->counts.delivery = p->exactly_once ? FG_EXACTLY_ONCE : FG_AT_LEAST_ONCE;
+    p->intake = c->source ? &fg_flow_intake_source : &fg_flow_intake_kafka;
+    p->needs_producer = c->source || c->n_outputs || c->dead_topic;
+    len = asprintf(&p->transactional_id, "fragua-%s-%s", c->name, c->instance ? c->instance : "");
+    fg_assert(len > 0);
+    p->sink_limits = (struct fg_sink_limits){ 1, SIZE_MAX, 1 };
+    if (c->sink && c->sink->ops->sink->limits)
+        c->sink->ops->sink->limits(c->sink->selves[0], &p->sink_limits);
+    if (!p->sink_limits.records_max)
+        p->sink_limits.records_max = 1;
+    if (!p->sink_limits.in_flight_max)
+        p->sink_limits.in_flight_max = 1;
+    collect_topics(p);
+}
+
+int fg_pipeline_new(const struct fg_pipeline_config *config, struct fg_pipeline **ret, struct fg_error *err)
+{
+    struct fg_pipeline *p;
+    int r = check_config(config, err);
+
+    if (r < 0)
+        return fg_pass(r);
+    p = fg_calloc(1, sizeof(*p));
+    take_config(p, config);
+    fg_list_init(&p->stops);
+    fg_list_init(&p->calls);
+    fg_list_init(&p->batches);
+    fg_list_init(&p->to_work);
+    fg_list_init(&p->work_retries);
+    fg_list_init(&p->to_sink);
+    fg_list_init(&p->sink_retries);
+    fg_list_init(&p->deliveries);
+    fg_list_init(&p->answered);
+    p->waiter.cb = room_again;
+    p->now_ms = fg_env_now_ms(p->env);
+    p->timer = p->env->ops->timer_new(p->env, advance, p);
+    fg_flow_metrics_init(p);
+    fg_flow_metrics_gauges(p, FG_PIPELINE_STOPPED);
+    if (config->delivery == FG_EXACTLY_ONCE && !p->exactly_once)
+        fg_logf(&p->c.logger, FG_LOG_WARN, "the %s bus has no transactions: delivery is at-least-once",
+                p->c.bus->traits.kind);
+    *ret = p;
+    return 0;
+}
+
+struct fg_pipeline *fg_pipeline_free(struct fg_pipeline *p)
+{
+    if (!p)
+        return NULL;
+    fg_assert(p->phase == FG_PHASE_DOWN);
+    fg_assert(!p->want_run);
+    fg_assert(fg_list_empty(&p->batches));
+    fg_flow_fill_abandon(p);
+    fg_flow_deliver_forget(p);
+    fg_flow_calls_forget(p);
+    fg_budget_unwait(&p->waiter);
+    p->env->ops->timer_free(p->timer);
+    fg_flow_metrics_deinit(p);
+    fg_cursor_map_clear(&p->cursors);
+    free(p->transactional_id);
+    free(p->topics);
+    free(p->out_topics);
+    free(p);
+    return NULL;
+}
+
+void fg_pipeline_start(struct fg_pipeline *p)
+{
+    if (!p->want_run && !fg_list_empty(&p->stops)) {
+        p->start_again = true; /* someone still waits for the stop */
+        return;
+    }
+    p->start_again = false;
+    if (p->want_run)
+        return;
+    p->want_run = true;
+    p->stop_now = false;
+    p->retry_ms = 0;
+    p->failures = 0;
+    fg_flow_kick(p);
+}
+
+void fg_pipeline_pause(struct fg_pipeline *p)
+{
+    p->paused = true;
+    fg_flow_kick(p);
+}
+
+void fg_pipeline_resume(struct fg_pipeline *p)
+{
+    p->paused = false;
+    fg_flow_kick(p);
+}
+
+void fg_pipeline_stop(struct fg_pipeline *p, bool now, fg_done_cb stopped, void *arg)
+{
+    struct fg_flow_stop *stop = fg_calloc(1, sizeof(*stop));
+
+    stop->stopped = stopped;
+    stop->arg = arg;
+    fg_list_append(&p->stops, &stop->link);
+    if (p->want_run)
+        p->stop_deadline_ms = fg_env_now_ms(p->env) + p->c.stop_ms;
+    p->want_run = false;
+    p->start_again = false;
+    p->stop_now = p->stop_now || now;
+    fg_flow_kick(p);
+}

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Transforms: each record goes through all of them, in order, on one worker; then its result comes home to its slot. */
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "flow/pipeline-private.h"
+
+#define WORKS_PER_WORKER 2u /* pieces of work out at a time: one runs, one is at hand */
+
+struct fg_emit {
+    struct fg_record **records; /* owned array of n owned references */
+    size_t n, cap;
+    bool too_many;
+};
+
+struct job {
+    struct fg_slot *slot; /* looked at on the loop only, and only in the same epoch */
+    struct fg_record *in; /* owned reference */
+    struct fg_emit out;   /* what it became */
+    enum fg_verdict verdict;
+    size_t stage; /* where it ended, if not KEEP */
+    struct fg_error err;
+};
+
+struct flow_work {
+    struct fg_work work;
+    struct fg_pipeline *p; /* outlives it: works_out counts */
+    uint64_t epoch;
+    size_t n;
+    struct job jobs[];
+};
+
+void fg_emit_add(struct fg_emit *emit, struct fg_record *record)
+{
+    if (emit->n >= FG_FLOW_EMITS_MAX) {
+        emit->too_many = true;
+        fg_record_unref(record);
+        return;
+    }
+    if (emit->n == emit->cap) {
+        emit->cap = emit->cap ? emit->cap * 2 : 4;
+        emit->records = fg_flow_grow(emit->records, emit->cap, sizeof(struct fg_record *));
+    }
+    emit->records[emit->n++] = record;
+}
+
+static void emit_cut(struct fg_emit *emit, size_t n)
+{
+    while (emit->n > n)
+        fg_record_unref(emit->records[--emit->n]);
+}
+
+static void emit_deinit(struct fg_emit *emit)
+{
+    emit_cut(emit, 0);
+    free(emit->records);
+    *emit = (struct fg_emit){ 0 };
+}
+
+/* One record through one transform; what comes of it is appended to `out`. */
+static enum fg_verdict apply_one(const struct fg_stage *stage, unsigned worker, struct fg_record *in,
+                                 struct fg_emit *out, struct fg_error *err)
+{
+    size_t before = out->n;
+    enum fg_verdict verdict = stage->ops->transform->apply(stage->selves[worker], in, out, err);
+
+    if (out->too_many) {
+        fg_error_set(err, FG_E_LIMIT, 0, "plugin \"%s\" made more than %u records of one", stage->plugin,
+                     FG_FLOW_EMITS_MAX);
+        verdict = FG_DEAD;
+    }
+    if (verdict == FG_KEEP && out->n == before)
+        fg_emit_add(out, fg_record_ref(in));
+    else if (verdict != FG_KEEP)
+        emit_cut(out, before);
+    if ((verdict == FG_DEAD || verdict == FG_RETRY) && err->code == FG_E_NONE)
+        fg_error_set(err, FG_E_DATA, 0, "plugin \"%s\" refused the record and gave no reason", stage->plugin);
+    return verdict;
+}
+
+static void run_job(const struct fg_pipeline *p, struct job *job, unsigned worker)
+{
+    struct fg_emit now = { 0 };
+
+    fg_emit_add(&now, fg_record_ref(job->in));
+    job->verdict = FG_KEEP;
+    for (size_t s = 0; s < p->c.n_transforms && now.n > 0; s++) {
+        struct fg_emit next = { 0 };
+        job->stage = s;
+        for (size_t i = 0; i < now.n; i++) {
+            enum fg_verdict verdict = apply_one(&p->c.transforms[s], worker, now.records[i], &next, &job->err);
+            if (verdict == FG_DEAD || verdict == FG_RETRY) {
+                job->verdict = verdict;
+                emit_deinit(&next);
+                break;
+            }
+        }
+        emit_deinit(&now);
+        now = next;
+    }
+    if (job->verdict == FG_KEEP && now.n == 0)
+        job->verdict = FG_DROP;
+    job->out = now;
+}
+
+static void run(struct fg_work *work, unsigned worker)
+{
+    struct flow_work *w = fg_container_of(work, struct flow_work, work);
+    for (size_t i = 0; i < w->n; i++)
+        run_job(w->p, &w->jobs[i], worker);
+}
+
+/* What a slot's record became: they go to the sink, or are its results. */
+void fg_flow_slot_items(struct fg_slot *slot, struct fg_record **records, size_t n)
+{
+    slot->items = fg_calloc(n, sizeof(*slot->items));
+    slot->n_items = n;
+    for (size_t i = 0; i < n; i++)
+        slot->items[i] = (struct fg_item){ .slot = slot, .record = records[i] };
+    if (slot->batch->p->c.sink) {
+        slot->n_open = n;
+        slot->state = FG_SLOT_SINK;
+    } else {
+        fg_flow_slot_settled(slot);
+    }
+}
+
+static void retry(struct fg_slot *slot, const struct job *job)
+{
+    struct fg_pipeline *p = slot->batch->p;
+    const struct fg_stage *stage = &p->c.transforms[job->stage];
+
+    slot->attempts = slot->stage == job->stage ? slot->attempts + 1 : 1;
+    slot->stage = job->stage;
+    if (slot->attempts >= p->c.attempts) {
+        fg_metric_add(p->m.stages[job->stage][FG_STAGE_DEAD], 1);
+        fg_flow_slot_dead(slot, stage->node, slot->attempts, &job->err);
+        return;
+    }
+    fg_metric_add(p->m.stages[job->stage][FG_STAGE_RETRIED], 1);
+    slot->due_ms = fg_env_now_ms(p->env) + fg_flow_jitter(p, slot->attempts - 1);
+    fg_list_append(&p->work_retries, &slot->queue);
+}
+
+static void come_home(struct fg_slot *slot, struct job *job)
+{
+    struct fg_pipeline *p = slot->batch->p;
+    const struct fg_stage *stage = &p->c.transforms[job->stage];
+
+    if (job->err.fatal) {
+        fg_flow_fail(p, stage->node, &job->err); /* the slot waits for its end, which is near */
+        return;
+    }
+    switch (job->verdict) {
+    case FG_DROP:
+        fg_metric_add(p->m.stages[job->stage][FG_STAGE_DROPPED], 1);
+        fg_flow_slot_dropped(slot);
+        break;
+    case FG_RETRY: retry(slot, job); break;
+    case FG_DEAD:
+        fg_metric_add(p->m.stages[job->stage][FG_STAGE_DEAD], 1);
+        fg_flow_slot_dead(slot, stage->node, slot->stage == job->stage ? slot->attempts + 1 : 1, &job->err);
+        break;
+    case FG_KEEP:
+    default:
+        for (size_t s = 0; s < p->c.n_transforms; s++)
+            fg_metric_add(p->m.stages[s][FG_STAGE_KEPT], 1);
+        fg_flow_slot_items(slot, job->out.records, job->out.n);
+        job->out.n = 0; /* taken over */
+        break;
+    }
+}
+
+static void done(struct fg_work *work)
+{
+    struct flow_work *w = fg_container_of(work, struct flow_work, work);
+    struct fg_pipeline *p = w->p;
+
+    p->works_out--;
+    for (size_t i = 0; i < w->n; i++) {
+        struct job *job = &w->jobs[i];
+        if (w->epoch == p->epoch)
+            come_home(job->slot, job);
+        emit_deinit(&job->out);
+        fg_record_unref(job->in);
+    }
+    if (w->epoch != p->epoch)
+        fg_budget_wake(p->c.budget);
+    free(w);
+    fg_flow_kick(p);
+}
+
+static void submit(struct fg_pipeline *p)
+{
+    size_t cap = p->n_to_work < FG_FLOW_WORK_RECORDS ? p->n_to_work : FG_FLOW_WORK_RECORDS;
+    struct flow_work *w = fg_calloc(1, sizeof(*w) + cap * sizeof(struct job));
+    size_t bytes = 0;
+    struct fg_list *l;
+
+    w->work.run = run;
+    w->work.done = done;
+    w->p = p;
+    w->epoch = p->epoch;
+    while (w->n < cap && bytes < FG_FLOW_WORK_BYTES && (l = fg_list_pop(&p->to_work))) {
+        struct fg_slot *slot = fg_container_of(l, struct fg_slot, queue);
+        struct job *job = &w->jobs[w->n++];
+        job->slot = slot;
+        job->in = fg_record_ref(slot->in);
+        bytes += fg_record_bytes(slot->in);
+        p->n_to_work--;
+    }
+    p->works_out++;
+    p->env->ops->submit(p->env, &w->work);
+}
+
+void fg_flow_step_work(struct fg_pipeline *p)
+{
+    struct fg_list *l, *next;
+
+    fg_list_for_each_safe(l, next, &p->work_retries) {
+        struct fg_slot *slot = fg_container_of(l, struct fg_slot, queue);
+        if (p->now_ms < slot->due_ms) {
+            fg_flow_due(p, slot->due_ms);
+            continue;
+        }
+        fg_list_remove(l);
+        fg_list_append(&p->to_work, l);
+        p->n_to_work++;
+    }
+    while (p->works_out < WORKS_PER_WORKER * p->env->n_workers && !fg_list_empty(&p->to_work))
+        submit(p);
+}
