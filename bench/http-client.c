@@ -2,8 +2,8 @@
 /*
  * How many requests a second the HTTP client makes: http-client URL [REQUESTS [CONCURRENCY]].
  *
- * Each answer sends the next request until all are out. Prints requests/s, CPU time a request and the times of the median
- * and the 99th percentile, in whole milliseconds.
+ * Each answer sends the next request until all are out. Prints requests/s, CPU time a request and the times of the
+ * median and the 99th percentile, in whole milliseconds.
  */
 #include <stdlib.h>
 #include <sys/resource.h>

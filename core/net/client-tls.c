@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Certificates and keys of requests, read from files and kept for a second, so that a renewed file is taken up without a
- * restart and a busy client does not read files all day. curl opens a new connection when their bytes changed.
+ * Certificates and keys of requests, read from files and kept for a second, so that a renewed file is taken up without
+ * a restart and a busy client does not read files all day. curl opens a new connection when their bytes changed.
  */
 #include <dirent.h>
 #include <stdlib.h>

@@ -69,7 +69,7 @@ static void write_party(const struct party *p, const char *certificate_path, con
     fclose(file);
 }
 
-/* Serves until its listening socket is shut down: one connection after the other, each kept until the client ends it. */
+/* Serves until its listening socket is shut down, one connection after the other, each until the client ends it. */
 struct tls_peer {
     SSL_CTX *ctx;
     int listener, port;

@@ -430,7 +430,7 @@ static void a_port_nobody_listens_on_is_unavailable(void **state)
     bed_stop(&bed);
 }
 
-/* curl 7.87 drove multi_socket users by slow timers, a second or more each: https://github.com/curl/curl/issues/10146 */
+/* curl 7.87 drove multi_socket users by slow timers: https://github.com/curl/curl/issues/10146 */
 static void many_requests_are_not_driven_by_timers(void **state)
 {
     struct bed bed;

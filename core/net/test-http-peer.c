@@ -131,7 +131,8 @@ static void answer(struct connection *c, size_t request_len)
     else if (strcmp(path, "/cut") == 0)
         put(c, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", 42, true);
     else if (strcmp(path, "/chunked") == 0)
-        puts_(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\nRetry-After: 9\r\n\r\n");
+        puts_(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                 "2\r\nhe\r\n3\r\nllo\r\n0\r\nRetry-After: 9\r\n\r\n");
     else if (strcmp(path, "/close") == 0)
         drop(c);
     else
