@@ -20,7 +20,7 @@
 #define LINE_MAX_BYTES 4096
 /* Room kept for what follows the message: pipeline, node, code, path. */
 #define TAIL_MAX_BYTES 1536
-/* Room for a key, quotes and one escape: where there is less, a whole field is left out, so that the line stays well-formed. */
+/* Room for a key, quotes and one escape: where there is less, the whole field is left out and the line stays sound. */
 #define FIELD_MIN_BYTES 64
 /* A pipeline's or node's name is cut here. */
 #define NAME_MAX_BYTES 256
