@@ -3,8 +3,8 @@
  * Errors inside core.
  *
  * A function returns int. 0: it worked. Negative: it failed; the caller forwards the value unchanged and never matches
- * on it (what to do is decided from struct fg_error). Positive: a condition of that one function, listed in its enum, that
- * the caller handles and never forwards.
+ * on it (what to do is decided from struct fg_error). Positive: a condition of that one function, listed in its enum,
+ * that the caller handles and never forwards.
  *
  * fg_raise() begins a failure, fg_pass() forwards one, fg_fold() turns an unexpected positive code into a failure. Each
  * notes where it stood in a small ring of the thread, which the log prints at debug level beside the error: a path

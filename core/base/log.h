@@ -25,7 +25,7 @@ bool fg_log_enabled(const struct fg_log *log, enum fg_log_level level);
  * are kept.
  */
 void fg_log_add_secret(struct fg_log *log, struct fg_slice secret);
-/* Blanks registered secrets in place, for other ways out than the log (API, stderr): text is NUL-ended, only shrinks or stays. */
+/* Blanks registered secrets in place, for other ways out than the log (API, stderr). text: NUL-ended, never grows. */
 void fg_log_redact(struct fg_log *log, char *text);
 
 /* Who speaks. Copied by value; the strings are borrowed. */
