@@ -27,7 +27,7 @@ struct fg_label {
 
 struct fg_metrics *fg_metrics_new(void);
 struct fg_metrics *fg_metrics_free(struct fg_metrics *metrics);
-/* The series for these labels (array of n <= 8, copied), made at first use. Never NULL; lives as long as the registry. */
+/* The series for these labels (n <= 8, copied), made at first use. Never NULL; lives as long as the registry. */
 struct fg_metric *fg_metric_get(struct fg_metrics *metrics, const struct fg_metric_decl *decl,
                                 const struct fg_label *labels, size_t n);
 void fg_metric_add(struct fg_metric *metric, double value); /* counters ignore what is negative or not a number */
