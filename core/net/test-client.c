@@ -243,7 +243,7 @@ static void the_deadline_counts_while_waiting_in_line(void **state)
     (void)state;
 
     bed_start(&bed, 1, 0);
-    req.timeout_ms = 150;
+    req.timeout_ms = 700;
     bed_send(&bed, &req, "/silent", &first);
     req.timeout_ms = 40; /* shorter than what stands before it */
     bed_send(&bed, &req, "/ok", &second);
@@ -467,6 +467,42 @@ static void requests_are_counted_by_host_and_code(void **state)
     bed_stop(&bed);
 }
 
+static void calls_in_all_are_limited(void **state)
+{
+    struct bed bed;
+    struct seen seen = { 0 };
+    struct fg_http_request req = request_to(NULL);
+    struct fg_error err = FG_ERROR_NULL;
+    (void)state;
+
+    bed_start(&bed, 1, 0);
+    for (int i = 0; i < CALLS_MAX; i++)
+        bed_send(&bed, &req, "/silent", &seen);
+    req.url = "http://example.com/";
+    assert_null(fg_http_client_send(bed.client, &req, FG_SLICE_NULL, seen_done, &seen, &err));
+    assert_int_equal(err.code, FG_E_LIMIT);
+    assert_true(err.retriable);
+    bed_stop(&bed);
+    assert_int_equal(seen.calls, 0);
+}
+
+static void hosts_past_the_limit_share_one_label(void **state)
+{
+    struct bed bed;
+    char origin[64];
+    (void)state;
+
+    bed_start(&bed, 0, 0);
+    for (int i = 0; i <= METRIC_HOSTS_MAX; i++) {
+        struct client_host *host;
+        (void)snprintf(origin, sizeof(origin), "http://host-%d:80", i);
+        host = client_host_get(bed.client, origin, origin + 7);
+        assert_int_equal(strcmp(host->label, "other") == 0, i == METRIC_HOSTS_MAX);
+        client_host_unused(bed.client, host);
+    }
+    bed_stop(&bed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -491,6 +527,8 @@ int main(void)
         cmocka_unit_test(a_port_nobody_listens_on_is_unavailable),
         cmocka_unit_test(many_requests_are_not_driven_by_timers),
         cmocka_unit_test(requests_are_counted_by_host_and_code),
+        cmocka_unit_test(calls_in_all_are_limited),
+        cmocka_unit_test(hosts_past_the_limit_share_one_label),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
