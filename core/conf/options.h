@@ -19,7 +19,8 @@ struct fg_conf_values; /* owns everything that a filled struct points to */
  * @ret_values: owner of what config points to; freed by fg_conf_values_free() after config's last use
  * @faults: every fault is appended: unknown key (with "did you mean"), wrong type, out of bounds, missing, bad choice
  *
- * Return: 0, or negative with faults.
+ * Scalars that go to secret options are marked in the tree (node->secret), whether they are right or not.
+ * Return: 0, or negative with faults; then config is all zero.
  */
 int fg_conf_fill(const struct fg_conf_node *map, const struct fg_conf_node *where, const struct fg_option *table,
                  const char *const *ignore, void *config, size_t size, struct fg_conf_values **ret_values,
@@ -39,5 +40,8 @@ void fg_conf_schema_write(struct fg_json_writer *w, const struct fg_option *tabl
 enum fg_conf_doc { FG_CONF_DOC_TEXT, FG_CONF_DOC_MARKDOWN, FG_CONF_DOC_JSON };
 void fg_conf_doc_write(struct fg_buf *out, const struct fg_option *table, enum fg_conf_doc format);
 
-/* The tree as JSON, values of secret options and ${file:}/${env:} values shown as written or as "***". */
+/*
+ * The tree as JSON. A value with ${...} is shown as written. A literal value is shown as "***" where fg_conf_fill() has
+ * given it to a secret option, and, filled or not, where the key ends with password, secret, token or credential.
+ */
 void fg_conf_tree_write(struct fg_json_writer *w, const struct fg_conf_node *node);

@@ -3,8 +3,8 @@
  * A YAML file as a tree that remembers line and column of every key and value.
  *
  * Made from libyaml's event API: at most 1 MiB, nesting at most 32, no aliases or anchors, no tags, no duplicate keys,
- * no tabs, one document. ${env:NAME}, ${env:NAME:-default} and ${file:PATH} are replaced in scalar values while loading
- * ("$${" is a literal "${"). Every fault found is told, not only the first.
+ * no merge keys, no tabs as indentation, one document. ${env:NAME}, ${env:NAME:-default} and ${file:PATH} are replaced in scalar values while loading
+ * ("$${" is a literal "${"); as in a shell, the default stands in for an empty variable too. Every fault found is told, not only the first.
  */
 #pragma once
 
@@ -16,12 +16,15 @@
 
 #define FG_CONF_BYTES_MAX (1024u * 1024u)
 #define FG_CONF_DEPTH_MAX 32u
+#define FG_CONF_NODES_MAX 65536u /* values in a file: a node takes a hundred times the bytes of "a," */
 #define FG_CONF_FAULTS_MAX 100u /* more are counted, not kept */
+#define FG_CONF_FILE_BYTES_MAX (64u * 1024u) /* of what one ${file:} names */
+#define FG_CONF_REPLACED_BYTES_MAX (4u * 1024u * 1024u) /* all texts of a file that ${...} took part in, together */
 
 /* One fault: "FILE:LINE:COLUMN: message", lines and columns from 1 (columns count characters). */
 struct fg_conf_fault {
     char *file; /* owned */
-    unsigned line, column;
+    unsigned line, column; /* line 0: the file as a whole, shown as "FILE: message" */
     char *text; /* owned */
 };
 
@@ -53,12 +56,14 @@ struct fg_conf_member {
 struct fg_conf_node {
     enum fg_conf_kind kind;
     unsigned line, column;
-    const char *file; /* borrowed from the root */
+    const char *file; /* borrowed from the root; "--set" is static */
+    char *file_owned; /* the root: its own and its nodes' file; NULL elsewhere */
     char *text;      /* SCALAR: owned, NUL-ended UTF-8 without NUL inside, after interpolation */
     size_t text_len;
     char *written;   /* SCALAR with ${...}: as it stands in the file, owned; NULL: same as text */
     bool quoted;     /* SCALAR: written in quotes or as a block, so it is a string whatever it looks like */
     bool from_file;  /* a ${file:} took part: the value is to be watched and re-read */
+    bool secret;     /* SCALAR: fg_conf_fill() gave it to a secret option; fg_conf_tree_write() blanks it */
     struct fg_conf_member *members; /* LIST, MAP: owned array of n_members */
     size_t n_members;
 };
@@ -79,11 +84,15 @@ struct fg_conf_node *fg_conf_node_free(struct fg_conf_node *node);
 
 /* The member of a map; NULL: not there, or not a map. */
 const struct fg_conf_node *fg_conf_get(const struct fg_conf_node *map, const char *key);
-/* Walks "a.b.c" through maps and "0" through lists. NULL: not there. */
+/*
+ * Walks "a.b.c" through maps and "0" through lists. A key with dots is found as it is ("kafka.bootstrap.servers"); the
+ * longest key that leads on wins. Quotes set a key apart: kafka."bootstrap.servers". NULL: not there.
+ */
 const struct fg_conf_node *fg_conf_path(const struct fg_conf_node *root, const char *path);
 /*
  * fg_conf_set() - override one value (--set path=value); missing maps on the way are made
- * @assignment: "pipelines.ingest.source.poll=5s"; the value is YAML flow text
+ * @assignment: "pipelines.ingest.source.poll=5s"; the path as for fg_conf_path(), the value is YAML flow text. A key with
+ *   dots that is not in the file yet needs quotes: kafka."bootstrap.servers"=localhost:9092
  * Faults name "--set" as the file.
  */
 int fg_conf_set(struct fg_conf_node *root, const char *assignment, struct fg_conf_faults *faults);
