@@ -57,7 +57,7 @@ refused() { # NAME TEXT COMMAND...: passes when COMMAND fails and its output has
 bin=$("$here/tools.sh")
 case $? in
 0) ;;
-69) skip 'the chart' 'no helm and kubectl-validate, and no Go 1.21 to build them'; finish ;;
+69) skip 'the chart' 'no helm and kubectl-validate, and no Go to build them'; finish ;;
 *) report 1 'helm and kubectl-validate can be built'; finish ;;
 esac
 export PATH=$bin:$PATH
