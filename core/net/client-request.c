@@ -262,6 +262,7 @@ __attribute__((format(printf, 3, 4))) static void describe(char *ret, size_t siz
     va_list ap;
 
     va_start(ap, format);
+    /* clang 14 loses sight of va_start: NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized) */
     (void)vsnprintf(ret, size, format, ap);
     va_end(ap);
     for (; *ret; ret++)
