@@ -23,7 +23,8 @@ static struct fg_logger logger_of(struct fg_host *host)
     return (struct fg_logger){ .log = i->process->log, .pipeline = i->pipeline, .node = i->config->node };
 }
 
-static void svc_log(struct fg_host *host, enum fg_log_level level, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static void svc_log(struct fg_host *host, enum fg_log_level level,
+                                                          const char *format, ...)
 {
     struct fg_logger logger = logger_of(host);
     va_list ap;
