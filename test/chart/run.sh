@@ -183,8 +183,14 @@ check 'minimal: the consumer does not see the mailboxes'"' Secret" lacks "$work/
 documents "$split" '\nkind: KafkaUser\n' 'component: producer\n' >"$work/user"
 check 'split: the producer writes its topics, in transactions of its own' has "$work/user" \
     'type: transactionalId, name: fragua-, patternType: prefix' 'type: group, name: fragua-, patternType: prefix' \
-    'name: "Mail_Documents", patternType: literal' 'operations: \[Read, Write, Describe, DescribeConfigs\]'
+    'name: "Mail_Documents", patternType: literal' 'name: "fragua.cursors", patternType: literal' \
+    'operations: \[Read, Write, Describe, DescribeConfigs\]'
 check 'split: the producer has no right on entities' lacks "$work/user" 'mail.entities'
+documents "$split" '\nkind: KafkaUser\n' 'component: consumer\n' >"$work/user"
+check 'split: the consumer reads documents' has "$work/user" \
+    'name: "Mail_Documents", patternType: literal' 'operations: \[Read, Describe, DescribeConfigs\]'
+check 'split: the consumer has no right on cursors' lacks "$work/user" 'fragua.cursors'
+check 'split: rights can be added' has "$work/user" 'name: mail.archive$'
 documents "$split" '\nkind: KafkaTopic\n' 'topicName: "fragua.cursors"' >"$work/cursors"
 check 'split: cursors are compacted, and kept at uninstall' has "$work/cursors" \
     'cleanup.policy: compact' 'helm.sh/resource-policy: keep'

@@ -90,13 +90,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- default (include "fragua.roleName" .) (get .root.Values .role).existingConfigMap -}}
 {{- end -}}
 
-{{/* The rights of a role's KafkaUser. Transactions and groups of fragua all begin with "fragua-". */}}
+{{/* The rights of a role's KafkaUser. What a role writes it also reads: the API shows the latest of it. Transactions and
+     groups of fragua all begin with "fragua-". */}}
 {{- define "fragua.acls" -}}
+{{- $both := list "Read" "Write" -}}
 {{- $rights := dict
-  "producer" (dict "documents" (list "Write") "dead" (list "Write") "cursors" (list "Read" "Write"))
-  "consumer" (dict "documents" (list "Read") "entities" (list "Read" "Write") "dead" (list "Write"))
-  "combined" (dict "documents" (list "Read" "Write") "entities" (list "Read" "Write") "dead" (list "Write")
-    "cursors" (list "Read" "Write")) -}}
+  "producer" (dict "documents" $both "dead" $both "cursors" $both)
+  "consumer" (dict "documents" (list "Read") "entities" $both "dead" $both)
+  "combined" (dict "documents" $both "entities" $both "dead" $both "cursors" $both) -}}
 {{- $topics := .root.Values.kafka.topics -}}
 {{- range $key, $operations := get $rights .role }}
 - resource: {type: topic, name: {{ (get $topics $key).name | quote }}, patternType: literal}
