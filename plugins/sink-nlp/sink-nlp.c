@@ -125,13 +125,16 @@ static void finish(struct call *c, struct answer *answer, int64_t elapsed_ms)
     s->host->svc->delivery_done(delivery, 0, &record, r == 0 ? 1 : 0, r == 0 ? NULL : &err);
 }
 
+/* What is wrong with the configuration is wrong for every record: the pipeline stops, no mail is given up for it. */
 static void fail(struct call *c, const struct fg_error *err)
 {
     struct fg_delivery *delivery = c->delivery;
     struct sink *s = c->sink;
+    struct fg_error why = *err;
 
+    why.fatal = why.fatal || why.code == FG_E_CONFIG;
     call_end(c);
-    s->host->svc->delivery_done(delivery, 0, NULL, 0, err);
+    s->host->svc->delivery_done(delivery, 0, NULL, 0, &why);
 }
 
 static void answered(void *arg, const struct fg_http_response *res, const struct fg_error *err)
