@@ -92,7 +92,7 @@ if [ -z "$image" ]; then
     report $code 'the image builds' "$(tail -n 30 "$work/build")"
     [ $code = 0 ] || finish
     built=$image
-    echo "# built in $((SECONDS - began)) s"
+    echo "# built in $((SECONDS - began)) s, with $(grep -c 'warning:' "$work/build") compiler warnings"
 fi
 
 # --- what is in it
