@@ -112,7 +112,7 @@ trusts_cluster_ca() { # FILE SECRET: brokers are verified by the cluster's CA; t
 }
 
 probes_by_name() { # FILE: each container that opens a port is probed, by the port's name
-    same_count "$1" 'containerPort:' 'httpGet: \{path: /readyz, port: http\}' || return 1
+    same_count "$1" 'containerPort:' 'httpGet: \{path: /readyz, port: http, scheme: HTTP\}' || return 1
     [ "$(grep -c 'path: /livez, port: http' "$1")" = $((2 * $(grep -c containerPort: "$1"))) ]
 }
 
@@ -208,6 +208,8 @@ check 'text: the text is a template that knows its role' has "$text" '^    # con
 render "$chart/ci/minimal-values.yaml" --set config.limits.memory=64MiB >"$work/changed.yaml"
 check 'a changed pipeline file starts new pods' \
     test "$(grep checksum/config "$minimal")" != "$(grep checksum/config "$work/changed.yaml")"
+render "$chart/ci/minimal-values.yaml" --set config.http.tls.certificate=/c,config.http.tls.key=/k >"$work/https.yaml"
+check 'with a certificate the probes speak HTTPS' has "$work/https.yaml" 'path: /readyz, port: http, scheme: HTTPS'
 check 'every value is in the schema and the README' documented
 check 'the package holds no test values' packs
 check 'the notes name the Secrets that are waited for' notes_tell
@@ -231,6 +233,8 @@ refused 'an old Kubernetes is refused' 'requires kubeVersion' render "$base" --k
 refused 'both roles off is refused' 'nothing would run' \
     render "$base" --set producer.enabled=false --set consumer.enabled=false
 refused 'no token is refused' 'http.token.sha256' render "$base" --set http.token.existingSecret=
+refused 'client certificates, which the probes do not have, are refused' 'probes' \
+    render "$base" --set config.http.tls.client-ca=/ca
 refused 'a sink without address is refused' 'config.pipelines.recognise.sink.url' \
     render "$base" --set config.pipelines.recognise.sink.url=
 : >"$work/nothing.yaml"

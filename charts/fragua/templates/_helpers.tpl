@@ -85,6 +85,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and $kafka.users.create (ne $kafka.authentication "none") (not $given) -}}true{{- end -}}
 {{- end -}}
 
+{{/* HTTPS as soon as the values give the server a certificate; for a text or ConfigMap of one's own, HTTP. */}}
+{{- define "fragua.httpScheme" -}}
+{{- if dig "http" "tls" "" .Values.config -}}HTTPS{{- else -}}HTTP{{- end -}}
+{{- end -}}
+
 {{/* The ConfigMap of a role. */}}
 {{- define "fragua.configMap" -}}
 {{- default (include "fragua.roleName" .) (get .root.Values .role).existingConfigMap -}}
@@ -153,7 +158,10 @@ http:
 {{- define "fragua.config.lacks" -}}
 {{- $v := .root.Values -}}
 {{- $http := get .file "http" | default dict -}}
-{{- if and $http (not (get $http "tokens")) (not (dig "tls" "client-ca" "" $http)) -}}
+{{- if dig "tls" "client-ca" "" $http -}}
+{{- fail "fragua: config.http.tls.client-ca would refuse the kubelet's probes, which have no certificate; use http.token" -}}
+{{- end -}}
+{{- if and $http (not (get $http "tokens")) -}}
 {{- printf "- http.token.sha256 or http.token.existingSecret: no token, no port for others than the pod itself\n" -}}
 {{- end -}}
 {{- range $name, $p := .file.pipelines -}}

@@ -77,14 +77,15 @@ securityContext: {{- toYaml .root.Values.podSecurityContext | nindent 2 }}
 {{- end -}}
 
 {{- define "fragua.probes" -}}
+{{- $scheme := include "fragua.httpScheme" . -}}
 startupProbe:
-  httpGet: {path: /livez, port: http}
+  httpGet: {path: /livez, port: http, scheme: {{ $scheme }}}
   {{- toYaml .Values.startupProbe | nindent 2 }}
 livenessProbe:
-  httpGet: {path: /livez, port: http}
+  httpGet: {path: /livez, port: http, scheme: {{ $scheme }}}
   {{- toYaml .Values.livenessProbe | nindent 2 }}
 readinessProbe:
-  httpGet: {path: /readyz, port: http}
+  httpGet: {path: /readyz, port: http, scheme: {{ $scheme }}}
   {{- toYaml .Values.readinessProbe | nindent 2 }}
 {{- end -}}
 
