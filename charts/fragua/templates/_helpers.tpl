@@ -95,8 +95,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- default (include "fragua.roleName" .) (get .root.Values .role).existingConfigMap -}}
 {{- end -}}
 
-{{/* The rights of a role's KafkaUser. What a role writes it also reads: the API shows the latest of it. Transactions and
-     groups of fragua all begin with "fragua-". */}}
+{{/* The rights of a role's KafkaUser. What a role writes it also reads: the API shows the latest of it.
+     Transactions and groups of fragua all begin with "fragua-". */}}
 {{- define "fragua.acls" -}}
 {{- $both := list "Read" "Write" -}}
 {{- $rights := dict
@@ -159,7 +159,7 @@ http:
 {{- $v := .root.Values -}}
 {{- $http := get .file "http" | default dict -}}
 {{- if dig "tls" "client-ca" "" $http -}}
-{{- fail "fragua: config.http.tls.client-ca would refuse the kubelet's probes, which have no certificate; use http.token" -}}
+{{- fail "fragua: config.http.tls.client-ca would refuse the kubelet's probes; use http.token" -}}
 {{- end -}}
 {{- if and $http (not (get $http "tokens")) -}}
 {{- printf "- http.token.sha256 or http.token.existingSecret: no token, no port for others than the pod itself\n" -}}
