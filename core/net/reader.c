@@ -71,11 +71,22 @@ bool fg_reader_push(struct fg_reader *reader, struct fg_slice bytes)
     return !reader->msg->bytes.failed;
 }
 
-/* A line end before the first request is what some old clients leave behind a body (RFC 9112 section 2.2). */
-static void drop_leading_line_end(struct fg_message *msg)
+/*
+ * One line end before a request is what some old clients leave behind a body (RFC 9112 section 2.2). Only one, and the
+ * same one however the bytes were cut into packets. false: it cannot be told yet.
+ */
+static bool drop_leading_line_end(struct fg_reader *reader)
 {
-    if (msg->head.scanned == 0 && msg->bytes.len >= 2 && memcmp(msg->bytes.data, "\r\n", 2) == 0)
+    struct fg_message *msg = reader->msg;
+
+    if (reader->begun)
+        return true;
+    if (msg->bytes.len == 0 || (msg->bytes.len == 1 && msg->bytes.data[0] == '\r'))
+        return false;
+    if (msg->bytes.len >= 2 && memcmp(msg->bytes.data, "\r\n", 2) == 0)
         fg_buf_consume(&msg->bytes, 2);
+    reader->begun = true;
+    return true;
 }
 
 static enum fg_reader_step step_head(struct fg_reader *reader)
@@ -84,7 +95,8 @@ static enum fg_reader_step step_head(struct fg_reader *reader)
     struct fg_head *head = &msg->head;
     int r;
 
-    drop_leading_line_end(msg);
+    if (!drop_leading_line_end(reader))
+        return FG_READER_MORE;
     r = fg_head_check(head, reader->limits, fg_buf_slice(&msg->bytes));
     if (r == FG_HEAD_MORE)
         return FG_READER_MORE;
@@ -219,6 +231,7 @@ void fg_reader_next(struct fg_reader *reader)
     shrink(&msg->bytes);
     shrink(&msg->body);
     fg_head_reset(&msg->head);
+    reader->begun = false;
     reader->phase = P_HEAD;
 }
 

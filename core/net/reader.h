@@ -34,6 +34,7 @@ struct fg_reader {
     uint64_t body_left;       /* with Content-Length */
     struct fg_chunks chunks;  /* else */
     size_t body_max;          /* bytes; set by the caller after HEAD */
+    bool begun;               /* a line end before the request was looked for */
     bool keep_alive;          /* from HEAD on */
     bool body_failed;         /* over body_max, or no memory */
     int status;
