@@ -274,6 +274,14 @@ validates() { # RENDERED CONFIGMAP: the program takes the file, in a pod's folde
     "$FRAGUA_BIN" validate "$work/fragua.yaml"
 }
 
+takes_arguments() { # RENDERED: of all its Deployments; --help keeps the program from running
+    local arguments
+    documents "$1" '\nkind: Deployment\n' | sed -n '/^ *args:$/,/^ *[a-z]*:/{s/^ *- //p}' | grep -v : >"$work/arguments"
+    [ -s "$work/arguments" ] || { echo 'no arguments'; return 1; }
+    mapfile -t arguments <"$work/arguments"
+    "$FRAGUA_BIN" "${arguments[@]}" --help
+}
+
 cases='minimal:rel-fragua-producer minimal:rel-fragua-consumer split:mail-producer split:mail-consumer
     combined:rel-fragua-combined text:rel-fragua-consumer'
 if [ -x "${FRAGUA_BIN:-}" ]; then
@@ -281,11 +289,13 @@ if [ -x "${FRAGUA_BIN:-}" ]; then
     for case in $cases; do
         check "fragua validate takes the file of $case" validates "$work/${case%%:*}.yaml" "${case#*:}"
     done
+    check 'fragua run takes the arguments of the pods' takes_arguments "$combined"
     rm "$work/etc/fragua/graph/client-secret"
     refused 'fragua validate names a Secret that is missing' client-secret validates "$minimal" rel-fragua-producer
 else
     for case in $cases; do
         skip "fragua validate takes the file of $case" 'no program in FRAGUA_BIN or build/'
     done
+    skip 'fragua run takes the arguments of the pods' 'no program in FRAGUA_BIN or build/'
 fi
 finish
