@@ -9,7 +9,7 @@ set -eu
 if [ "${1:-}" = conf ]; then
     if [ -n "${CONTAINERS_CONF:-}" ]; then
         echo "$CONTAINERS_CONF"
-    elif [ "$(id -u)" = 0 ] && ! (ulimit -n 1048576) 2>/dev/null; then
+    elif [ "$(id -u)" = 0 ] && { [ -d /sys/fs/cgroup/unified ] || ! (ulimit -n 1048576) 2>/dev/null; }; then
         echo "$(cd "$(dirname "$0")" && pwd)/containers.conf"
     fi
     exit 0

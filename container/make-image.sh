@@ -48,7 +48,7 @@ if ! "$engine" image inspect "$base" >/dev/null 2>&1 &&
     [ "$(id -u)" = 0 ] || fail "making $base needs root; or load it into $engine by other means first"
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
-    SOURCE_DATE_EPOCH= "$here/mkbase.sh" "$work/base.tar"
+    SOURCE_DATE_EPOCH='' "$here/mkbase.sh" "$work/base.tar"
     "$engine" import "$work/base.tar" "$base" >/dev/null
     rm -rf "$work"
     trap - EXIT
