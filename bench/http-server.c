@@ -27,13 +27,13 @@ static void on_signal(uv_signal_t *signal, int number)
 int main(int argc, char **argv)
 {
     static const struct fg_route routes[] = {
-        { .method = "GET", .path = "/answer", .scope = FG_SCOPE_OPEN, .summary = "200 bytes", .handle = handle },
+        {.method = "GET", .path = "/answer", .scope = FG_SCOPE_OPEN, .summary = "200 bytes", .handle = handle},
     };
     struct fg_http_server_config config = {
         .listen = argc > 1 ? argv[1] : "127.0.0.1:0",
         .tls_certificate = argc > 3 ? argv[2] : NULL,
         .tls_key = argc > 3 ? argv[3] : NULL,
-        .limits = { .peer_connections_max = 256 },
+        .limits = {.peer_connections_max = 256},
     };
     struct fg_http_server *server = NULL;
     struct fg_http_mount *mount = NULL;

@@ -15,43 +15,43 @@ static const char *reason_of(int status)
         int status;
         const char *reason;
     } table[] = {
-        { 200, "OK" },
-        { 201, "Created" },
-        { 202, "Accepted" },
-        { 204, "No Content" },
-        { 206, "Partial Content" },
-        { 301, "Moved Permanently" },
-        { 302, "Found" },
-        { 303, "See Other" },
-        { 304, "Not Modified" },
-        { 307, "Temporary Redirect" },
-        { 308, "Permanent Redirect" },
-        { 400, "Bad Request" },
-        { 401, "Unauthorized" },
-        { 403, "Forbidden" },
-        { 404, "Not Found" },
-        { 405, "Method Not Allowed" },
-        { 406, "Not Acceptable" },
-        { 408, "Request Timeout" },
-        { 409, "Conflict" },
-        { 410, "Gone" },
-        { 411, "Length Required" },
-        { 412, "Precondition Failed" },
-        { 413, "Content Too Large" },
-        { 414, "URI Too Long" },
-        { 415, "Unsupported Media Type" },
-        { 417, "Expectation Failed" },
-        { 421, "Misdirected Request" },
-        { 422, "Unprocessable Content" },
-        { 423, "Locked" },
-        { 429, "Too Many Requests" },
-        { 431, "Request Header Fields Too Large" },
-        { 500, "Internal Server Error" },
-        { 501, "Not Implemented" },
-        { 502, "Bad Gateway" },
-        { 503, "Service Unavailable" },
-        { 504, "Gateway Timeout" },
-        { 507, "Insufficient Storage" },
+        {200, "OK"},
+        {201, "Created"},
+        {202, "Accepted"},
+        {204, "No Content"},
+        {206, "Partial Content"},
+        {301, "Moved Permanently"},
+        {302, "Found"},
+        {303, "See Other"},
+        {304, "Not Modified"},
+        {307, "Temporary Redirect"},
+        {308, "Permanent Redirect"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {406, "Not Acceptable"},
+        {408, "Request Timeout"},
+        {409, "Conflict"},
+        {410, "Gone"},
+        {411, "Length Required"},
+        {412, "Precondition Failed"},
+        {413, "Content Too Large"},
+        {414, "URI Too Long"},
+        {415, "Unsupported Media Type"},
+        {417, "Expectation Failed"},
+        {421, "Misdirected Request"},
+        {422, "Unprocessable Content"},
+        {423, "Locked"},
+        {429, "Too Many Requests"},
+        {431, "Request Header Fields Too Large"},
+        {500, "Internal Server Error"},
+        {501, "Not Implemented"},
+        {502, "Bad Gateway"},
+        {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
+        {507, "Insufficient Storage"},
     };
 
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
@@ -62,10 +62,10 @@ static const char *reason_of(int status)
 
 static void count(struct fg_http_server *server, int status)
 {
-    static const struct fg_metric_decl decl = { "fragua_http_server_requests_total", FG_METRIC_TYPE_COUNTER,
-                                                "Requests answered, by status code" };
+    static const struct fg_metric_decl decl = {"fragua_http_server_requests_total", FG_METRIC_TYPE_COUNTER,
+                                               "Requests answered, by status code"};
     char code[12];
-    struct fg_label label = { "code", code };
+    struct fg_label label = {"code", code};
 
     if (!server->metrics || status < 0 || status > 599)
         return;
@@ -79,9 +79,9 @@ static void count(struct fg_http_server *server, int status)
 /* IMF-fixdate, made once a second. Not by strftime: its names follow the locale. */
 static void add_date(struct fg_http_server *server, struct fg_buf *out)
 {
-    static const char days[7][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
-    static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                        "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+    static const char days[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+    static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                       "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
     time_t now = time(NULL);
     struct tm tm;
 
@@ -187,7 +187,7 @@ void fg_answer_problem(struct fg_connection *conn, int status, const char *title
                        struct fg_slice headers)
 {
     struct fg_buf body = FG_BUF_INIT(PROBLEM_MAX);
-    struct fg_answer answer = { .status = status, .content_type = "application/problem+json", .headers = headers };
+    struct fg_answer answer = {.status = status, .content_type = "application/problem+json", .headers = headers};
 
     fg_problem_write(&body, status, title, detail);
     answer.body = body.failed ? FG_SLICE_NULL : fg_buf_slice(&body);

@@ -9,11 +9,11 @@
 
 #define TOKEN_BYTES_MAX 4096
 
-static const struct fg_refusal granted = { 0 };
+static const struct fg_refusal granted = {0};
 
 static struct fg_refusal refuse(int status, const char *detail, const char *headers)
 {
-    return (struct fg_refusal){ status, detail, fg_slice_of(headers) };
+    return (struct fg_refusal){status, detail, fg_slice_of(headers)};
 }
 
 /* Every token is compared, whichever matched, so that the time taken tells nothing. */
@@ -78,12 +78,12 @@ static bool is_own_name(struct fg_slice host)
  * Without credentials a web page in the user's browser could reach us: by a name of its own that resolves to loopback
  * (DNS rebinding), or by a form that posts across sites. Tools send neither such a Host nor an Origin.
  */
-static struct fg_refusal check_browser(const struct fg_message *msg)
+static struct fg_refusal check_browser(const struct fg_http_server *server, const struct fg_message *msg)
 {
     struct fg_slice host = fg_head_find(&msg->head, msg->bytes.data, "Host");
     struct fg_slice origin = fg_head_find(&msg->head, msg->bytes.data, "Origin");
 
-    if (!is_own_name(host))
+    if (server->loopback && !is_own_name(host))
         return refuse(421, "without tokens this is served only under an IP address or \"localhost\"", NULL);
     if (origin.ptr && fg_slice_starts(origin, fg_slice_of("http://")))
         origin = fg_slice_sub(origin, 7, origin.len);
@@ -99,7 +99,7 @@ struct fg_refusal fg_auth_check(const struct fg_http_server *server, const struc
     if (scope == FG_SCOPE_OPEN)
         return granted;
     if (!server->auth_required)
-        return check_browser(msg);
+        return check_browser(server, msg);
     if (server->client_certificates)
         return granted;
     return check_token(server, msg, scope);

@@ -4,9 +4,9 @@
 
 #include "net/head-check.h"
 
-#define SIZE_DIGITS_MAX 15            /* 2^60 at most, so sums cannot wrap */
-#define OVERHEAD_BYTES 65536          /* framing allowed before any data */
-#define OVERHEAD_BYTES_PER_DATA_BYTE 8 /* one byte a chunk costs 5 */
+#define SIZE_DIGITS_MAX              15    /* 2^60 at most, so sums cannot wrap */
+#define OVERHEAD_BYTES               65536 /* framing allowed before any data */
+#define OVERHEAD_BYTES_PER_DATA_BYTE 8     /* one byte a chunk costs 5 */
 
 enum state {
     S_SIZE,
@@ -66,9 +66,7 @@ static enum state after(struct fg_chunks *k, unsigned char c)
     case S_EXTENSION: return c == '\r' ? S_SIZE_LF : is_value(c) ? S_EXTENSION : S_REFUSED;
     case S_SIZE_LF: return c != '\n' ? S_REFUSED : k->left > 0 ? S_DATA : S_TRAILER_START;
     case S_DATA_CR: return c == '\r' ? S_DATA_LF : S_REFUSED;
-    case S_DATA_LF:
-        k->digits = 0;
-        return c == '\n' ? S_SIZE : S_REFUSED;
+    case S_DATA_LF: k->digits = 0; return c == '\n' ? S_SIZE : S_REFUSED;
     case S_TRAILER_START: return c == '\r' ? S_END_LF : token ? S_TRAILER_NAME : S_REFUSED;
     case S_TRAILER_NAME: return c == ':' ? S_TRAILER_VALUE : token ? S_TRAILER_NAME : S_REFUSED;
     case S_TRAILER_VALUE: return c == '\r' ? S_TRAILER_LF : is_value(c) ? S_TRAILER_VALUE : S_REFUSED;

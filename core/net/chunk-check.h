@@ -2,9 +2,9 @@
 /*
  * The strict look at chunked framing, before the parser decodes it.
  *
- * Debian's http_parser is built without its strict mode: it takes any two bytes for the CRLF behind a chunk, and any byte
- * for the LF behind a size. A proxy that does not would see another message there. Chunk extensions and trailers are
- * checked and dropped.
+ * Debian's http_parser is built without its strict mode: it takes any two bytes for the CRLF behind a chunk, and any
+ * byte for the LF behind a size. A proxy that does not would see another message there. Chunk extensions and trailers
+ * are checked and dropped.
  */
 #pragma once
 
@@ -28,6 +28,6 @@ enum fg_chunks_result {
     FG_CHUNKS_REFUSED = 2, /* not chunked framing, or framing that costs more than 64 KiB and 8 times the data */
 };
 
-#define FG_CHUNKS_INIT ((struct fg_chunks){ 0 })
+#define FG_CHUNKS_INIT ((struct fg_chunks){0})
 
 int fg_chunks_check(struct fg_chunks *chunks, struct fg_slice bytes, size_t *ret_used);

@@ -92,9 +92,7 @@ static void on_timer(uv_timer_t *timer)
         else
             refuse(conn, 408, "the head of the request did not arrive in time", FG_SLICE_NULL);
         break;
-    case FG_PHASE_BODY:
-        refuse(conn, 408, "the body of the request did not arrive in time", FG_SLICE_NULL);
-        break;
+    case FG_PHASE_BODY: refuse(conn, 408, "the body of the request did not arrive in time", FG_SLICE_NULL); break;
     case FG_PHASE_ANSWER:
     case FG_PHASE_FLUSH:
         if (fg_wire_waiting(conn) == 0)
@@ -110,9 +108,7 @@ static void on_timer(uv_timer_t *timer)
         else
             fg_wire_watch(conn);
         break;
-    default:
-        fg_connection_cut(conn);
-        break;
+    default: fg_connection_cut(conn); break;
     }
 }
 
@@ -182,16 +178,13 @@ void fg_connection_input(struct fg_connection *conn, struct fg_slice bytes)
             fg_connection_cut(conn);
         break;
     case FG_PHASE_ANSWER:
-    case FG_PHASE_FLUSH:
-        hold(conn, bytes);
-        break;
+    case FG_PHASE_FLUSH: hold(conn, bytes); break;
     case FG_PHASE_LINGER:
         conn->lingered += bytes.len;
         if (conn->lingered > FG_SERVER_LINGER_BYTES)
             fg_connection_cut(conn);
         break;
-    default:
-        break;
+    default: break;
     }
 }
 
@@ -281,20 +274,15 @@ static bool step(struct fg_connection *conn)
     if (conn->phase != FG_PHASE_HEAD && conn->phase != FG_PHASE_BODY)
         return false;
     switch (fg_reader_step(&conn->reader)) {
-    case FG_READER_HEAD:
-        on_head(conn);
-        return true;
+    case FG_READER_HEAD: on_head(conn); return true;
     case FG_READER_WHOLE:
         conn->phase = FG_PHASE_ANSWER;
         conn->deadline = 0;
         fg_exchange_hand_over(conn->x);
         return true;
-    case FG_READER_REFUSED:
-        refuse(conn, conn->reader.status, conn->reader.why, FG_SLICE_NULL);
-        return false;
+    case FG_READER_REFUSED: refuse(conn, conn->reader.status, conn->reader.why, FG_SLICE_NULL); return false;
     case FG_READER_MORE:
-    default:
-        return false;
+    default: return false;
     }
 }
 
@@ -381,7 +369,7 @@ void fg_connection_drained(struct fg_connection *conn)
 
 static void note_peer(struct fg_connection *conn)
 {
-    struct sockaddr_storage addr = { 0 };
+    struct sockaddr_storage addr = {0};
     int len = sizeof(addr);
 
     if (uv_tcp_getpeername(&conn->tcp, (struct sockaddr *)&addr, &len) < 0)

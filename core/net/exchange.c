@@ -39,13 +39,13 @@ struct fg_exchange *fg_exchange_open(struct fg_connection *conn, const struct fg
     headers = x->headers;
     fg_buf_clear(&headers);
     headers.max = FG_SERVER_HEADERS_MAX;
-    *x = (struct fg_exchange){ .magic = FG_EXCHANGE_MAGIC,
-                               .state = FG_EXCHANGE_OPEN,
-                               .conn = conn,
-                               .msg = conn->reader.msg,
-                               .entry = entry,
-                               .target = *target,
-                               .headers = headers };
+    *x = (struct fg_exchange){.magic = FG_EXCHANGE_MAGIC,
+                              .state = FG_EXCHANGE_OPEN,
+                              .conn = conn,
+                              .msg = conn->reader.msg,
+                              .entry = entry,
+                              .target = *target,
+                              .headers = headers};
     x->path_at = (size_t)(target->path.ptr - base);
     x->query_at = target->query_raw.ptr ? (size_t)(target->query_raw.ptr - base) : 0;
     fg_list_append(&entry->mount->exchanges, &x->link);
@@ -190,7 +190,7 @@ static bool is_value(const char *s)
 /* Fields that the server writes itself: a second one would change where the message ends. */
 static bool is_ours(const char *name)
 {
-    static const char *const ours[] = { "Connection", "Content-Length", "Content-Type", "Date", "Transfer-Encoding" };
+    static const char *const ours[] = {"Connection", "Content-Length", "Content-Type", "Date", "Transfer-Encoding"};
 
     for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
         if (strcasecmp(name, ours[i]) == 0)
@@ -223,11 +223,11 @@ void fg_exchange_set_header(struct fg_exchange *x, const char *name, const char 
 
 static struct fg_answer answer_of(const struct fg_exchange *x, int status, const char *content_type)
 {
-    return (struct fg_answer){ .status = status >= 200 && status <= 599 ? status : 500,
-                               .content_type = content_type && is_value(content_type) ? content_type : NULL,
-                               .headers = fg_buf_slice(&x->headers),
-                               .has_cache_control = x->has_cache_control,
-                               .has_content_type_options = x->has_content_type_options };
+    return (struct fg_answer){.status = status >= 200 && status <= 599 ? status : 500,
+                              .content_type = content_type && is_value(content_type) ? content_type : NULL,
+                              .headers = fg_buf_slice(&x->headers),
+                              .has_cache_control = x->has_cache_control,
+                              .has_content_type_options = x->has_content_type_options};
 }
 
 static void close_unless_kept(struct fg_connection *conn)
@@ -311,7 +311,7 @@ bool fg_exchange_write(struct fg_exchange *x, struct fg_slice bytes)
     if (x->chunked) {
         n = snprintf(size, sizeof(size), "%zx\r\n", bytes.len);
         bufs[0] = uv_buf_init(size, (unsigned)n);
-        bufs[2] = uv_buf_init((char *)(uintptr_t)"\r\n", 2);
+        bufs[2] = uv_buf_init((char *)(uintptr_t) "\r\n", 2);
         fg_wire_write(conn, bufs, 3);
     } else {
         fg_wire_write(conn, &bufs[1], 1);
@@ -329,7 +329,7 @@ void fg_exchange_end(struct fg_exchange *x)
     struct fg_connection *conn = checked(x)->conn;
     bool stream = x->state == FG_EXCHANGE_STREAM;
     bool unanswered = x->state == FG_EXCHANGE_OPEN;
-    uv_buf_t last = uv_buf_init((char *)(uintptr_t)"0\r\n\r\n", 5);
+    uv_buf_t last = uv_buf_init((char *)(uintptr_t) "0\r\n\r\n", 5);
 
     if (conn && unanswered) {
         fg_exchange_problem(x, 500, NULL, "the handler ended without an answer");

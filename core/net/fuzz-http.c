@@ -2,8 +2,8 @@
 /*
  * Fuzzes what a connection does with bytes, without its socket: head check, parser, chunk check, target, router, query.
  *
- * The first byte picks the piece size. The input is read twice, whole and in pieces, and must come out the same: where a
- * packet ends must never change what a request means.
+ * The first byte picks the piece size. The input is read twice, whole and in pieces, and must come out the same: where
+ * a packet ends must never change what a request means.
  */
 #include <stdlib.h>
 
@@ -19,13 +19,13 @@ struct outcome {
     bool refused;
 };
 
-static const struct fg_head_limits limits = { 2048, 16, 512 };
+static const struct fg_head_limits limits = {2048, 16, 512};
 
 static const struct fg_route routes[] = {
-    { .method = "GET", .path = "/" },
-    { .method = "GET", .path = "/v1/{name}" },
-    { .method = "POST", .path = "/v1/{name}/start" },
-    { .method = "GET", .path = "/files/{rest...}" },
+    {.method = "GET", .path = "/"},
+    {.method = "GET", .path = "/v1/{name}"},
+    {.method = "POST", .path = "/v1/{name}/start"},
+    {.method = "GET", .path = "/files/{rest...}"},
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -92,7 +92,7 @@ static bool step_all(struct fg_reader *reader, const struct fg_router *router, s
 
 static struct outcome run(const struct fg_router *router, const uint8_t *data, size_t size, size_t piece)
 {
-    struct outcome out = { .hash = 14695981039346656037u };
+    struct outcome out = {.hash = 14695981039346656037u};
     struct fg_reader reader;
 
     fg_assert(fg_reader_init(&reader, &limits));

@@ -9,21 +9,18 @@
 
 /* What stands around the target in a request line, longest method included: "MKCALENDAR  HTTP/1.1\r\n" and room. */
 #define REQUEST_LINE_SLACK 64
-#define METHOD_MAX 32
-#define LENGTH_DIGITS_MAX 18 /* always fits an int64_t */
+#define METHOD_MAX         32
+#define LENGTH_DIGITS_MAX  18 /* always fits an int64_t */
 
 enum char_class { C_TOKEN = 1, C_VALUE = 2, C_TARGET = 4, C_HOST = 8 };
 
 /* What each byte may be part of: a sum of enum char_class. From 0x80 on: the value of a field and nothing else. */
 static const unsigned char classes[128] = {
-     0,  0,  0,  0,  0,  0,  0,  0,  0,  2,  0,  0,  0,  0,  0,  0,
-     0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,
-     2, 15,  2,  3, 15, 15, 15, 15, 14, 14, 15, 15, 14, 15, 15,  6,
-    15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 14, 14,  2, 14,  2,  6,
-     6, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15,
-    15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 14,  2, 14,  3, 15,
-     3, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15,
-    15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15,  6,  7,  6, 15,  0,
+    0,  0,  0,  0,  0,  0,  0,  0,  0,  2,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,
+    0,  0,  0,  0,  0,  0,  2,  15, 2,  3,  15, 15, 15, 15, 14, 14, 15, 15, 14, 15, 15, 6,  15, 15, 15, 15,
+    15, 15, 15, 15, 15, 15, 14, 14, 2,  14, 2,  6,  6,  15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15,
+    15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 14, 2,  14, 3,  15, 3,  15, 15, 15, 15, 15, 15, 15,
+    15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 6,  7,  6,  15, 0,
 };
 
 static unsigned class_of(unsigned char c)
@@ -46,19 +43,19 @@ bool fg_head_is_token(struct fg_slice s)
 
 bool fg_head_init(struct fg_head *head, const struct fg_head_limits *limits)
 {
-    *head = (struct fg_head){ .fields = calloc(limits->fields_max, sizeof(*head->fields)) };
+    *head = (struct fg_head){.fields = calloc(limits->fields_max, sizeof(*head->fields))};
     return head->fields != NULL;
 }
 
 void fg_head_deinit(struct fg_head *head)
 {
     free(head->fields);
-    *head = (struct fg_head){ 0 };
+    *head = (struct fg_head){0};
 }
 
 void fg_head_reset(struct fg_head *head)
 {
-    *head = (struct fg_head){ .fields = head->fields };
+    *head = (struct fg_head){.fields = head->fields};
 }
 
 static int refuse(struct fg_head *head, int status, const char *why)
@@ -140,8 +137,7 @@ static int note_field(struct fg_head *head, struct fg_slice name, struct fg_slic
             return refuse(head, 501, "the only Transfer-Encoding known is chunked");
         head->chunked = true;
         break;
-    default:
-        break;
+    default: break;
     }
     return FG_HEAD_WHOLE;
 }
@@ -156,7 +152,8 @@ static int check_field(struct fg_head *head, const struct fg_head_limits *limits
     if (!fg_slice_cut(line, ':', &name, &value))
         return refuse(head, 400, "a header field has no colon");
     if (!fg_head_is_token(name))
-        return refuse(head, 400, "a header field's name has characters (or a space before the colon) that it cannot have");
+        return refuse(head, 400,
+                      "a header field's name has characters (or a space before the colon) that it cannot have");
     while (value.len > 0 && (value.ptr[0] == ' ' || value.ptr[0] == '\t'))
         value = fg_slice_make(value.ptr + 1, value.len - 1);
     while (value.len > 0 && (value.ptr[value.len - 1] == ' ' || value.ptr[value.len - 1] == '\t'))

@@ -29,8 +29,8 @@ struct fg_head_limits {
 struct fg_head {
     uint32_t method_len; /* the method stands at offset 0 */
     uint32_t target, target_len;
-    unsigned minor;      /* HTTP/1.minor, 0 or 1 */
-    size_t len;          /* of the whole head; 0 while it is not there */
+    unsigned minor; /* HTTP/1.minor, 0 or 1 */
+    size_t len;     /* of the whole head; 0 while it is not there */
     bool chunked;
     bool has_length;
     bool has_expect, expect_continue;
@@ -38,11 +38,11 @@ struct fg_head {
     struct fg_head_field *fields; /* owned: array of the limits' fields_max */
     size_t n_fields;
 
-    size_t line;         /* where the line being looked at begins */
-    size_t scanned;      /* bytes searched for its end */
+    size_t line;    /* where the line being looked at begins */
+    size_t scanned; /* bytes searched for its end */
     unsigned n_hosts;
-    int status;          /* set with FG_HEAD_REFUSED: 400, 414, 431, 501 */
-    const char *why;     /* one sentence without a full stop, static */
+    int status;      /* set with FG_HEAD_REFUSED: 400, 414, 431, 501 */
+    const char *why; /* one sentence without a full stop, static */
 };
 
 enum fg_head_result {

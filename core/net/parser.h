@@ -18,8 +18,8 @@ typedef void (*fg_parser_body_cb)(void *arg, struct fg_slice bytes);
 
 enum fg_parser_result {
     FG_PARSER_MORE = 0,
-    FG_PARSER_WHOLE = 1,          /* the message ended with the last byte fed */
-    FG_PARSER_REFUSED = 2,        /* why() says more */
+    FG_PARSER_WHOLE = 1,   /* the message ended with the last byte fed */
+    FG_PARSER_REFUSED = 2, /* why() says more */
     FG_PARSER_UNKNOWN_METHOD = 3,
 };
 

@@ -20,7 +20,7 @@ static void on_body(void *arg, struct fg_slice bytes)
 
 bool fg_reader_init(struct fg_reader *reader, const struct fg_head_limits *limits)
 {
-    *reader = (struct fg_reader){ .limits = limits };
+    *reader = (struct fg_reader){.limits = limits};
     reader->parser = fg_parser_new(on_body, reader);
     reader->msg = calloc(1, sizeof(*reader->msg));
     if (!reader->parser || !reader->msg || !fg_head_init(&reader->msg->head, limits)) {
@@ -124,7 +124,8 @@ bool fg_reader_has_body(const struct fg_reader *reader)
 
 bool fg_reader_body_absent(const struct fg_reader *reader)
 {
-    return fg_reader_has_body(reader) && reader->phase == P_BODY_FIRST && reader->msg->bytes.len == reader->msg->head.len;
+    return fg_reader_has_body(reader) && reader->phase == P_BODY_FIRST &&
+           reader->msg->bytes.len == reader->msg->head.len;
 }
 
 static enum fg_reader_step begin_body(struct fg_reader *reader)
@@ -200,9 +201,7 @@ enum fg_reader_step fg_reader_step(struct fg_reader *reader)
 
     switch ((enum phase)reader->phase) {
     case P_HEAD: return step_head(reader);
-    case P_BODY_FIRST:
-        r = begin_body(reader);
-        return r == FG_READER_MORE ? step_body(reader) : r;
+    case P_BODY_FIRST: r = begin_body(reader); return r == FG_READER_MORE ? step_body(reader) : r;
     case P_BODY: return step_body(reader);
     case P_WHOLE: return FG_READER_WHOLE;
     default: return FG_READER_REFUSED;

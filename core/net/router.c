@@ -25,7 +25,7 @@ static int read_segment(const struct fg_route *route, struct fg_slice text, stru
 {
     static const struct fg_slice dots = FG_SLICE("...");
 
-    *seg = (struct fg_router_segment){ .kind = FG_SEGMENT_LITERAL, .text = text };
+    *seg = (struct fg_router_segment){.kind = FG_SEGMENT_LITERAL, .text = text};
     if (text.len == 0 || text.ptr[0] != '{') {
         if (text.len > 0 && memchr(text.ptr, '}', text.len))
             return bad_path(route, "a segment has a '}' without '{' at its beginning", err);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which route a request is for. Literal segments win over {parameters}, and these over {rest...}, from left to right. */
+/* Which route a request is for. Literal segments win over {parameters}, and these over {rest...}, from left to right.
+ */
 #pragma once
 
 #include "base/buf.h"
@@ -27,7 +28,7 @@ struct fg_router {
     size_t n, cap;
 };
 
-#define FG_ROUTER_INIT ((struct fg_router){ 0 })
+#define FG_ROUTER_INIT ((struct fg_router){0})
 
 void fg_router_deinit(struct fg_router *router);
 /* All of them or none. -FG_E_CONFIG: a bad path or a route that is there already, named. */

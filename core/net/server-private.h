@@ -18,24 +18,24 @@
 #include "net/router.h"
 #include "net/server.h"
 
-#define FG_SERVER_READ_BYTES FG_READER_PUSH_MAX
-#define FG_SERVER_TARGET_MAX 8192            /* bytes of a request target: 414 */
-#define FG_SERVER_BODY_MAX ((size_t)1 << 20) /* of a route that names none: 413 */
-#define FG_SERVER_PIPELINE_MAX 16384         /* bytes of later requests held while one is answered; then reading stops */
-#define FG_SERVER_SURPLUS_MAX 64             /* connections over the limit that are still told 503; more are just closed */
-#define FG_SERVER_LINGER_MS 1000             /* a client may go on sending after our last byte, so that it can read it */
+#define FG_SERVER_READ_BYTES   FG_READER_PUSH_MAX
+#define FG_SERVER_TARGET_MAX   8192              /* bytes of a request target: 414 */
+#define FG_SERVER_BODY_MAX     ((size_t)1 << 20) /* of a route that names none: 413 */
+#define FG_SERVER_PIPELINE_MAX 16384 /* bytes of later requests held while one is answered; then reading stops */
+#define FG_SERVER_SURPLUS_MAX  64    /* connections over the limit that are still told 503; more are just closed */
+#define FG_SERVER_LINGER_MS    1000  /* a client may go on sending after our last byte, so that it can read it */
 #define FG_SERVER_LINGER_BYTES ((size_t)4 << 20)
-#define FG_SERVER_HEADERS_MAX 8192           /* bytes of header lines that a handler may set */
-#define FG_SERVER_JOIN_MAX 16384             /* bodies up to here leave in one buffer with their head */
+#define FG_SERVER_HEADERS_MAX  8192  /* bytes of header lines that a handler may set */
+#define FG_SERVER_JOIN_MAX     16384 /* bodies up to here leave in one buffer with their head */
 
 #define FG_CONNECTION_MAGIC 0x66676e63u
-#define FG_EXCHANGE_MAGIC 0x66676578u
+#define FG_EXCHANGE_MAGIC   0x66676578u
 
 struct fg_server_tls;
 
 struct fg_http_mount {
-    struct fg_list link;      /* in server->mounts */
-    struct fg_list exchanges; /* of struct fg_exchange.link: open on its routes */
+    struct fg_list link;           /* in server->mounts */
+    struct fg_list exchanges;      /* of struct fg_exchange.link: open on its routes */
     struct fg_http_server *server; /* NULL: the server is gone */
     const struct fg_route *routes; /* borrowed */
     size_t n_routes;
@@ -43,10 +43,10 @@ struct fg_http_mount {
 };
 
 struct fg_http_server {
-    uv_loop_t *loop;     /* borrowed */
+    uv_loop_t *loop; /* borrowed */
     uv_tcp_t listener;
-    uv_timer_t drain;    /* runs while closing */
-    uv_idle_t resume;    /* runs while `resumable` is not empty */
+    uv_timer_t drain; /* runs while closing */
+    uv_idle_t resume; /* runs while `resumable` is not empty */
     unsigned open_handles;
     bool closing, ending;
     fg_done_cb closed;
@@ -63,11 +63,12 @@ struct fg_http_server {
 
     struct fg_server_tls *tls; /* owned; NULL: plain */
     bool client_certificates;  /* every connection has shown one */
+    bool loopback;             /* listens where only this machine can reach it */
     bool auth_required;
     struct fg_http_token *tokens; /* owned: array of n_tokens */
     size_t n_tokens;
 
-    struct fg_metrics *metrics; /* borrowed; NULL: none */
+    struct fg_metrics *metrics;       /* borrowed; NULL: none */
     struct fg_metric *by_status[600]; /* borrowed; filled as they come up */
     struct fg_metric *connections_metric, *cut_metric;
     struct fg_logger logger;
@@ -100,20 +101,20 @@ struct fg_connection {
     uv_shutdown_t shutdown;
     unsigned open_handles;
     enum fg_phase phase;
-    uint64_t deadline; /* loop ms; 0: none */
-    uint64_t timer_at; /* when the timer will really go off; 0: not running */
-    uint64_t queued;   /* bytes ever handed to uv_write */
+    uint64_t deadline;     /* loop ms; 0: none */
+    uint64_t timer_at;     /* when the timer will really go off; 0: not running */
+    uint64_t queued;       /* bytes ever handed to uv_write */
     uint64_t flushed_seen; /* of those, sent when the stall deadline was set */
-    size_t lingered;   /* bytes thrown away */
-    SSL *ssl;          /* owned; NULL: plain */
+    size_t lingered;       /* bytes thrown away */
+    SSL *ssl;              /* owned; NULL: plain */
     struct fg_reader reader;
-    struct fg_buf rest;     /* bytes behind the request being answered */
-    struct fg_exchange *x;  /* of the request being read or answered; NULL: none */
+    struct fg_buf rest;        /* bytes behind the request being answered */
+    struct fg_exchange *x;     /* of the request being read or answered; NULL: none */
     struct fg_exchange *spare; /* owned; its memory is used again for the next request */
     uint8_t peer[16];
-    bool refused;      /* over a limit: told 503 and nothing else */
-    bool close_after;  /* the answer being made is the last one */
-    bool stepping;     /* inside step loop: answers must not start it again */
+    bool refused;     /* over a limit: told 503 and nothing else */
+    bool close_after; /* the answer being made is the last one */
+    bool stepping;    /* inside step loop: answers must not start it again */
     bool reading, eof, shut, head_timing;
 };
 
@@ -130,15 +131,15 @@ struct fg_exchange {
     struct fg_connection *conn; /* NULL: the client is gone, and the handler was not told; it ends this by answering */
     struct fg_message *msg;     /* of the connection's reader; owned once conn is NULL */
     const struct fg_router_entry *entry; /* NULL: unmounted */
-    struct fg_list link;        /* in mount->exchanges */
+    struct fg_list link;                 /* in mount->exchanges */
     struct fg_target target;
-    size_t path_at, query_at;   /* offsets in msg->bytes, which moves while a body arrives */
-    struct fg_buf headers;      /* header lines set by the handler */
+    size_t path_at, query_at; /* offsets in msg->bytes, which moves while a body arrives */
+    struct fg_buf headers;    /* header lines set by the handler */
     bool has_cache_control, has_content_type_options;
-    bool handed;                /* the handler knows it */
+    bool handed; /* the handler knows it */
     bool chunked;
-    bool leaving;               /* on_gone is being called */
-    char *query;                /* owned; decoded at first use */
+    bool leaving; /* on_gone is being called */
+    char *query;  /* owned; decoded at first use */
     fg_done_cb gone;
     void *gone_arg;
 };
@@ -147,28 +148,28 @@ struct fg_answer {
     int status;
     const char *content_type; /* NULL: none */
     struct fg_slice body;
-    struct fg_slice headers;  /* whole lines with CRLF */
+    struct fg_slice headers; /* whole lines with CRLF */
     bool has_cache_control, has_content_type_options;
-    bool stream;              /* the length is not known; body is not looked at */
+    bool stream; /* the length is not known; body is not looked at */
 };
 
 /* connection.c */
 void fg_connection_accept(struct fg_http_server *server);
 void fg_connection_input(struct fg_connection *conn, struct fg_slice bytes); /* decrypted */
-void fg_connection_ended(struct fg_connection *conn); /* the client will send no more */
-void fg_connection_ready(struct fg_connection *conn); /* the handshake is done, or none is needed */
+void fg_connection_ended(struct fg_connection *conn);                        /* the client will send no more */
+void fg_connection_ready(struct fg_connection *conn);    /* the handshake is done, or none is needed */
 void fg_connection_answered(struct fg_connection *conn); /* the answer is whole: go on, or end */
-void fg_connection_drained(struct fg_connection *conn); /* nothing waits to be sent any more */
+void fg_connection_drained(struct fg_connection *conn);  /* nothing waits to be sent any more */
 void fg_connection_resume(struct fg_connection *conn);
 void fg_connection_deadline(struct fg_connection *conn, uint64_t in_ms); /* 0: none */
 void fg_connection_cut(struct fg_connection *conn);
 
 /* wire.c */
 void fg_wire_write(struct fg_connection *conn, const uv_buf_t *bufs, unsigned n);
-void fg_wire_flush_tls(struct fg_connection *conn); /* what OpenSSL wants to send */
+void fg_wire_flush_tls(struct fg_connection *conn);       /* what OpenSSL wants to send */
 size_t fg_wire_waiting(const struct fg_connection *conn); /* bytes */
-void fg_wire_finish(struct fg_connection *conn); /* shuts our side once all is sent, then lingers */
-void fg_wire_watch(struct fg_connection *conn);  /* cut it when nothing moves for the idle time */
+void fg_wire_finish(struct fg_connection *conn);          /* shuts our side once all is sent, then lingers */
+void fg_wire_watch(struct fg_connection *conn);           /* cut it when nothing moves for the idle time */
 bool fg_wire_stalled(struct fg_connection *conn);
 
 /* answer.c */

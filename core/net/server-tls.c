@@ -51,7 +51,7 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
 
 static int load_ca_file(SSL_CTX *ctx, const char *path, struct fg_error *err)
 {
-    STACK_OF(X509_NAME) *names;
+    STACK_OF(X509_NAME) * names;
     int n;
 
     if (SSL_CTX_load_verify_locations(ctx, path, NULL) != 1)
@@ -96,7 +96,8 @@ static int load_ca_folder(SSL_CTX *ctx, const char *path, struct fg_error *err)
     }
     (void)closedir(dir);
     if (r == 0 && n == 0)
-        return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "the client CA folder \"%s\" has no .crt or .pem file", path));
+        return fg_raise(
+            fg_error_set(err, FG_E_CONFIG, 0, "the client CA folder \"%s\" has no .crt or .pem file", path));
     return r;
 }
 
@@ -106,8 +107,8 @@ static int load_client_ca(SSL_CTX *ctx, const char *path, struct fg_error *err)
     int r;
 
     if (stat(path, &st) < 0)
-        return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "cannot use the client CA \"%s\": %s", path,
-                                     fg_errno_text(errno)));
+        return fg_raise(
+            fg_error_set(err, FG_E_CONFIG, 0, "cannot use the client CA \"%s\": %s", path, fg_errno_text(errno)));
     r = S_ISDIR(st.st_mode) ? load_ca_folder(ctx, path, err) : load_ca_file(ctx, path, err);
     if (r < 0)
         return fg_pass(r);
@@ -118,8 +119,8 @@ static int load_client_ca(SSL_CTX *ctx, const char *path, struct fg_error *err)
 static int load_own(SSL_CTX *ctx, const struct fg_http_server_config *config, struct fg_error *err)
 {
     if (!config->tls_key)
-        return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "the certificate \"%s\" needs a key beside it",
-                                     config->tls_certificate));
+        return fg_raise(
+            fg_error_set(err, FG_E_CONFIG, 0, "the certificate \"%s\" needs a key beside it", config->tls_certificate));
     SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
     if (SSL_CTX_use_certificate_chain_file(ctx, config->tls_certificate) != 1)
         return raise_ssl(err, "certificate", config->tls_certificate);

@@ -24,14 +24,14 @@ static void set_limits(struct fg_http_server *server, const struct fg_http_serve
     l->handshake_timeout_ms = l->handshake_timeout_ms ? l->handshake_timeout_ms : 10000;
     l->body_timeout_ms = l->body_timeout_ms ? l->body_timeout_ms : 60000;
     l->idle_timeout_ms = l->idle_timeout_ms ? l->idle_timeout_ms : 60000;
-    server->head_limits = (struct fg_head_limits){ l->head_bytes_max, l->head_fields_max, FG_SERVER_TARGET_MAX };
+    server->head_limits = (struct fg_head_limits){l->head_bytes_max, l->head_fields_max, FG_SERVER_TARGET_MAX};
 }
 
 static int bad_address(const char *listen, struct fg_error *err)
 {
-    return fg_raise(fg_error_set(err, FG_E_CONFIG, 0,
-                                 "cannot listen on \"%s\": write an address and a port, as 127.0.0.1:8080 or [::1]:8080",
-                                 listen));
+    return fg_raise(
+        fg_error_set(err, FG_E_CONFIG, 0,
+                     "cannot listen on \"%s\": write an address and a port, as 127.0.0.1:8080 or [::1]:8080", listen));
 }
 
 static int parse_address(const char *listen, struct sockaddr_storage *ret, struct fg_error *err)
@@ -71,10 +71,10 @@ static int copy_tokens(struct fg_http_server *server, const struct fg_http_serve
 
 static void declare_metrics(struct fg_http_server *server)
 {
-    static const struct fg_metric_decl connections = { "fragua_http_server_connections", FG_METRIC_TYPE_GAUGE,
-                                                       "Connections open to the HTTP server" };
-    static const struct fg_metric_decl cut = { "fragua_http_server_streams_cut_total", FG_METRIC_TYPE_COUNTER,
-                                               "Streams cut because their reader was too slow" };
+    static const struct fg_metric_decl connections = {"fragua_http_server_connections", FG_METRIC_TYPE_GAUGE,
+                                                      "Connections open to the HTTP server"};
+    static const struct fg_metric_decl cut = {"fragua_http_server_streams_cut_total", FG_METRIC_TYPE_COUNTER,
+                                              "Streams cut because their reader was too slow"};
 
     if (!server->metrics)
         return;
@@ -88,7 +88,8 @@ static void server_free(struct fg_http_server *server)
 
     if (!server)
         return;
-    fg_list_for_each_safe(it, tmp, &server->mounts) {
+    fg_list_for_each_safe(it, tmp, &server->mounts)
+    {
         struct fg_http_mount *mount = fg_container_of(it, struct fg_http_mount, link);
 
         struct fg_list *x;
@@ -157,7 +158,7 @@ void fg_server_resume_later(struct fg_connection *conn)
 
 static void note_address(struct fg_http_server *server)
 {
-    struct sockaddr_storage addr = { 0 };
+    struct sockaddr_storage addr = {0};
     int len = sizeof(addr);
     char host[46] = "";
 
@@ -166,11 +167,13 @@ static void note_address(struct fg_http_server *server)
     if (addr.ss_family == AF_INET6) {
         const struct sockaddr_in6 *a = (const struct sockaddr_in6 *)&addr;
 
+        server->loopback = IN6_IS_ADDR_LOOPBACK(&a->sin6_addr);
         (void)uv_ip6_name(a, host, sizeof(host));
         (void)snprintf(server->address, sizeof(server->address), "[%s]:%u", host, (unsigned)ntohs(a->sin6_port));
     } else {
         const struct sockaddr_in *a = (const struct sockaddr_in *)&addr;
 
+        server->loopback = ntohl(a->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
         (void)uv_ip4_name(a, host, sizeof(host));
         (void)snprintf(server->address, sizeof(server->address), "%s:%u", host, (unsigned)ntohs(a->sin_port));
     }
@@ -215,7 +218,7 @@ static int start_listening(struct fg_http_server *server, const struct sockaddr_
 
 int fg_http_server_new(const struct fg_http_server_config *config, struct fg_http_server **ret, struct fg_error *err)
 {
-    struct sockaddr_storage addr = { 0 };
+    struct sockaddr_storage addr = {0};
     struct fg_http_server *server;
     int r = parse_address(config->listen, &addr, err);
 
@@ -294,7 +297,8 @@ void fg_http_server_close(struct fg_http_server *server, uint64_t deadline_ms, f
     server->closed = closed;
     server->closed_arg = arg;
     uv_close((uv_handle_t *)&server->listener, on_handle_closed);
-    fg_list_for_each_safe(it, tmp, &server->connections) {
+    fg_list_for_each_safe(it, tmp, &server->connections)
+    {
         struct fg_connection *conn = fg_container_of(it, struct fg_connection, link);
 
         if (conn->phase == FG_PHASE_ANSWER || conn->phase == FG_PHASE_FLUSH || conn->phase == FG_PHASE_LINGER)

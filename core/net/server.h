@@ -2,12 +2,12 @@
 /*
  * HTTP server: parser over uv_tcp, TLS by OpenSSL memory BIOs. HTTP/1.1 only. Loop thread only.
  *
- * Limits, each with its answer: headers 16 KiB and 100 fields (431), body by route, 1 MiB unless it says otherwise (413),
- * whole head within 10 s (408), TLS handshake 10 s (cut), whole body within 60 s (408), idle keep-alive 60 s (closed), 256
- * connections and 64 a peer address (503), 256 KiB waiting for a slow reader of a stream (cut, counted), 64 streams (503).
- * Refused with 400 and a closed connection, because proxies read them differently: both Transfer-Encoding and
- * Content-Length, differing lengths, space before the colon, bare LF, folded headers, missing or doubled Host, any version
- * but 1.0 and 1.1.
+ * Limits, each with its answer: headers 16 KiB and 100 fields (431), body by route, 1 MiB unless it says otherwise
+ * (413), whole head within 10 s (408), TLS handshake 10 s (cut), whole body within 60 s (408), idle keep-alive 60 s
+ * (closed), 256 connections and 64 a peer address (503), 256 KiB waiting for a slow reader of a stream (cut, counted),
+ * 64 streams (503). Refused with 400 and a closed connection, because proxies read them differently: both
+ * Transfer-Encoding and Content-Length, differing lengths, space before the colon, bare LF, folded headers, missing or
+ * doubled Host, any version but 1.0 and 1.1.
  */
 #pragma once
 
@@ -20,9 +20,9 @@
 struct fg_http_server;
 
 struct fg_http_token {
-    const char *name;            /* for the log */
-    uint8_t sha256[32];          /* of the token's text */
-    enum fg_scope scope;         /* FG_SCOPE_READ or FG_SCOPE_CONTROL */
+    const char *name;    /* for the log */
+    uint8_t sha256[32];  /* of the token's text */
+    enum fg_scope scope; /* FG_SCOPE_READ or FG_SCOPE_CONTROL */
 };
 
 struct fg_http_server_limits {
@@ -36,19 +36,21 @@ struct fg_http_server_config {
     const char *listen;          /* "127.0.0.1:8080", "[::1]:0", "0.0.0.0:8080"; port 0: any free one */
     const char *tls_certificate; /* PEM paths, read at start; NULL: plain HTTP */
     const char *tls_key;
-    const char *tls_client_ca;   /* file or folder; given: clients need a certificate of it */
+    const char *tls_client_ca;          /* file or folder; given: clients need a certificate of it */
     const struct fg_http_token *tokens; /* array of n_tokens, copied */
     size_t n_tokens;
-    /* false on loopback without tokens and client CA: READ and CONTROL are open. Else a request needs a token or certificate. */
+    /* false on loopback without tokens and client CA: READ and CONTROL are open. Else a request needs a token or
+     * certificate. */
     bool auth_required;
     struct fg_http_server_limits limits;
-    struct fg_metrics *metrics;  /* borrowed; NULL: none */
-    struct fg_logger logger;     /* copied */
+    struct fg_metrics *metrics; /* borrowed; NULL: none */
+    struct fg_logger logger;    /* copied */
 };
 
 /* Binds and listens. Errors: address in use or not ours, bad certificate or key, each naming the value. */
 int fg_http_server_new(const struct fg_http_server_config *config, struct fg_http_server **ret, struct fg_error *err);
-/* Stops listening, lets answers that have begun finish until deadline_ms, then cuts; closed(arg) when all is gone. */
+/* Stops listening, lets answers that have begun finish for deadline_ms from now, then cuts; closed(arg) when all is
+ * gone. */
 void fg_http_server_close(struct fg_http_server *server, uint64_t deadline_ms, fg_done_cb closed, void *arg);
 /* The address really bound, "127.0.0.1:43211"; lives as long as the server. */
 const char *fg_http_server_address(const struct fg_http_server *server);
@@ -60,7 +62,10 @@ struct fg_http_mount;
  */
 int fg_http_server_mount(struct fg_http_server *server, const struct fg_route *routes, size_t n, void *self,
                          struct fg_http_mount **ret, struct fg_error *err);
-/* Requests still open on these routes are answered 503. */
+/*
+ * Requests still open on these routes are answered 503, streams are cut; on_gone() runs before this returns. NULL
+ * allowed.
+ */
 void fg_http_server_unmount(struct fg_http_mount *mount);
 /* Walks all routes mounted, for the OpenAPI document. */
 void fg_http_server_routes(const struct fg_http_server *server, void (*cb)(void *arg, const struct fg_route *route),

@@ -11,10 +11,10 @@
 #define FG_TARGET_SEGMENTS_MAX 24 /* noted; what is deeper can only match a {rest...} */
 
 struct fg_target {
-    struct fg_slice path;      /* decoded, begins with '/' */
-    struct fg_slice query_raw; /* behind '?' */
+    struct fg_slice path;                         /* decoded, begins with '/' */
+    struct fg_slice query_raw;                    /* behind '?' */
     uint32_t segment[FG_TARGET_SEGMENTS_MAX + 1]; /* offsets of the segments in path, each behind its '/' */
-    size_t n_segments;         /* all of them; those behind FG_TARGET_SEGMENTS_MAX are not in `segment` */
+    size_t n_segments; /* all of them; those behind FG_TARGET_SEGMENTS_MAX are not in `segment` */
     uint32_t segment_end[FG_TARGET_SEGMENTS_MAX];
 };
 

@@ -19,15 +19,11 @@ struct fg_http_mount {
 static struct fg_http_mount first, second;
 
 static const struct fg_route routes[] = {
-    { .method = "GET", .path = "/{any}" },
-    { .method = "GET", .path = "/files/{rest...}" },
-    { .method = "GET", .path = "/v1/{name}" },
-    { .method = "GET", .path = "/v1/status" },
-    { .method = "POST", .path = "/v1/status" },
-    { .method = "GET", .path = "/v1/{name}/log" },
-    { .method = "PUT", .path = "/v1/{id}" },
-    { .method = "GET", .path = "/" },
-    { .method = "GET", .path = "/files/top" },
+    {.method = "GET", .path = "/{any}"},      {.method = "GET", .path = "/files/{rest...}"},
+    {.method = "GET", .path = "/v1/{name}"},  {.method = "GET", .path = "/v1/status"},
+    {.method = "POST", .path = "/v1/status"}, {.method = "GET", .path = "/v1/{name}/log"},
+    {.method = "PUT", .path = "/v1/{id}"},    {.method = "GET", .path = "/"},
+    {.method = "GET", .path = "/files/top"},
 };
 
 static const char *find(const struct fg_router *router, const char *method, const char *text, struct fg_target *target)
@@ -117,10 +113,10 @@ static void parameters_are_decoded(void **state)
 
 static void bad_targets_are_refused(void **state)
 {
-    static const char *const bad[] = { "",           "*",         "x",          "/%",          "/%4",         "/a%zz",
-                                       "/%00",       "/?a=%00",   "/?a=%g0",    "/./a",        "/a/..",       "/%2e%2E/a",
-                                       "/a%2f..%2fb", "http://",   "http://a",   "http:///a",   "http://a?b/c", "ftp://a/b",
-                                       "/a/%2E" };
+    static const char *const bad[] = {
+        "",      "*",     "x",         "/%",          "/%4",     "/a%zz",    "/%00",      "/?a=%00",      "/?a=%g0",
+        "/./a",  "/a/..", "/%2e%2E/a", "/a%2f..%2fb", "http://", "http://a", "http:///a", "http://a?b/c", "ftp://a/b",
+        "/a/%2E"};
     struct fg_target t;
     const char *why = NULL;
     (void)state;
@@ -155,10 +151,9 @@ static void queries_are_decoded(void **state)
     static const struct {
         const char *query, *name, *value; /* NULL: not there */
     } samples[] = {
-        { "a=1&b=2", "b", "2" },       { "a=1&a=2", "a", "1" },         { "a", "a", "" },
-        { "a=&b", "a", "" },           { "a=x%20y+z%2B", "a", "x y z+" }, { "%61=1", "a", "1" },
-        { "&&&a=1&", "a", "1" },       { "=1&a=2", "a", "2" },          { "a=b=c", "a", "b=c" },
-        { "aa=1", "a", NULL },         { "", "a", NULL },               { "=", "", NULL },
+        {"a=1&b=2", "b", "2"},           {"a=1&a=2", "a", "1"}, {"a", "a", ""},        {"a=&b", "a", ""},
+        {"a=x%20y+z%2B", "a", "x y z+"}, {"%61=1", "a", "1"},   {"&&&a=1&", "a", "1"}, {"=1&a=2", "a", "2"},
+        {"a=b=c", "a", "b=c"},           {"aa=1", "a", NULL},   {"", "a", NULL},       {"=", "", NULL},
     };
     (void)state;
 
@@ -177,8 +172,8 @@ static void queries_are_decoded(void **state)
 static void a_route_twice_is_refused_and_nothing_stays(void **state)
 {
     static const struct fg_route again[] = {
-        { .method = "GET", .path = "/new" },
-        { .method = "GET", .path = "/v1/{other}" },
+        {.method = "GET", .path = "/new"},
+        {.method = "GET", .path = "/v1/{other}"},
     };
     struct fg_router router;
     struct fg_target t;
@@ -198,12 +193,12 @@ static void a_route_twice_is_refused_and_nothing_stays(void **state)
 
 static void bad_route_paths_are_named(void **state)
 {
-    static const char *const bad[] = { "", "a", "/{}", "/{...}", "/{a", "/a}", "/{a...}/b",
-                                       "/1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16/17" };
+    static const char *const bad[] = {"",    "a",   "/{}",       "/{...}",
+                                      "/{a", "/a}", "/{a...}/b", "/1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16/17"};
     (void)state;
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        struct fg_route route = { .method = "GET", .path = bad[i] };
+        struct fg_route route = {.method = "GET", .path = bad[i]};
         struct fg_router router = FG_ROUTER_INIT;
         struct fg_error err = FG_ERROR_NULL;
 

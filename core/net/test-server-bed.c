@@ -89,24 +89,24 @@ static void cut(void *self, struct fg_exchange *x)
 }
 
 static const struct fg_route routes[] = {
-    { .method = "GET", .path = "/hello", .handle = hello },
-    { .method = "POST", .path = "/echo", .handle = echo },
-    { .method = "POST", .path = "/small", .handle = echo, .body_max = 16 },
-    { .method = "GET", .path = "/items/{id}", .handle = show },
-    { .method = "GET", .path = "/wait", .handle = keep },
-    { .method = "GET", .path = "/stream", .handle = stream },
-    { .method = "GET", .path = "/big", .handle = big },
-    { .method = "GET", .path = "/abort", .handle = cut },
-    { .method = "GET", .path = "/read", .scope = FG_SCOPE_READ, .handle = hello },
-    { .method = "POST", .path = "/control", .scope = FG_SCOPE_CONTROL, .handle = hello },
+    {.method = "GET", .path = "/hello", .handle = hello},
+    {.method = "POST", .path = "/echo", .handle = echo},
+    {.method = "POST", .path = "/small", .handle = echo, .body_max = 16},
+    {.method = "GET", .path = "/items/{id}", .handle = show},
+    {.method = "GET", .path = "/wait", .handle = keep},
+    {.method = "GET", .path = "/stream", .handle = stream},
+    {.method = "GET", .path = "/big", .handle = big},
+    {.method = "GET", .path = "/abort", .handle = cut},
+    {.method = "GET", .path = "/read", .scope = FG_SCOPE_READ, .handle = hello},
+    {.method = "POST", .path = "/control", .scope = FG_SCOPE_CONTROL, .handle = hello},
 };
 
 void bed_start(struct bed *bed, void (*adjust)(struct fg_http_server_config *config))
 {
-    struct fg_http_server_config config = { .loop = &bed->loop, .listen = "127.0.0.1:0" };
+    struct fg_http_server_config config = {.loop = &bed->loop, .listen = "127.0.0.1:0"};
     struct fg_error err = FG_ERROR_NULL;
 
-    *bed = (struct bed){ .in = FG_BUF_INIT((size_t)64 << 20) };
+    *bed = (struct bed){.in = FG_BUF_INIT((size_t)64 << 20)};
     assert_int_equal(uv_loop_init(&bed->loop), 0);
     bed->metrics = fg_metrics_new();
     config.metrics = bed->metrics;
@@ -138,7 +138,7 @@ void bed_stop(struct bed *bed)
 
 void bed_turn(struct bed *bed, int fd)
 {
-    struct pollfd fds[2] = { { uv_backend_fd(&bed->loop), POLLIN, 0 }, { fd, POLLIN, 0 } };
+    struct pollfd fds[2] = {{uv_backend_fd(&bed->loop), POLLIN, 0}, {fd, POLLIN, 0}};
     int timeout = uv_backend_timeout(&bed->loop);
 
     (void)poll(fds, fd >= 0 ? 2 : 1, timeout < 0 || timeout > 20 ? 20 : timeout);
@@ -166,7 +166,7 @@ bool bed_until_count(struct bed *bed, const unsigned *counter, unsigned wanted)
 int bed_connect(struct bed *bed)
 {
     const char *port = strrchr(fg_http_server_address(bed->server), ':') + 1;
-    struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons((uint16_t)strtoul(port, NULL, 10)) };
+    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons((uint16_t)strtoul(port, NULL, 10))};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
     addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -272,8 +272,8 @@ int bed_ask(struct bed *bed, const char *text)
 double bed_metric(struct bed *bed, const char *name, const char *label, const char *value)
 {
     bool counter = fg_slice_ends(fg_slice_of(name), fg_slice_of("_total"));
-    struct fg_metric_decl decl = { name, counter ? FG_METRIC_TYPE_COUNTER : FG_METRIC_TYPE_GAUGE, "" };
-    struct fg_label l = { label, value };
+    struct fg_metric_decl decl = {name, counter ? FG_METRIC_TYPE_COUNTER : FG_METRIC_TYPE_GAUGE, ""};
+    struct fg_label l = {label, value};
 
     return fg_metric_value(fg_metric_get(bed->metrics, &decl, &l, label ? 1 : 0));
 }

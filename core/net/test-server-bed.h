@@ -15,7 +15,7 @@
 #include "net/server.h"
 
 #define BED_WAIT_MS 5000 /* no test waits longer for anything */
-#define BED_HOST "Host: 127.0.0.1\r\n"
+#define BED_HOST    "Host: 127.0.0.1\r\n"
 
 struct bed {
     uv_loop_t loop;
@@ -27,14 +27,14 @@ struct bed {
     unsigned n_handled;          /* requests that reached a handler */
     bool tell_gone;              /* handlers of /wait and /stream ask for on_gone */
     bool closed;
-    struct fg_buf in;            /* what the last bed_read_*() took */
-    char body_seen[64];          /* the last body of POST /echo, cut */
+    struct fg_buf in;   /* what the last bed_read_*() took */
+    char body_seen[64]; /* the last body of POST /echo, cut */
 };
 
 /* @adjust: changes the configuration before the server starts; NULL: nothing to change. */
 void bed_start(struct bed *bed, void (*adjust)(struct fg_http_server_config *config));
 void bed_stop(struct bed *bed);
-void bed_turn(struct bed *bed, int fd); /* waits a little for the loop or the socket, runs the loop once */
+void bed_turn(struct bed *bed, int fd);            /* waits a little for the loop or the socket, runs the loop once */
 bool bed_until(struct bed *bed, const bool *flag); /* false: it never came */
 bool bed_until_count(struct bed *bed, const unsigned *counter, unsigned wanted);
 

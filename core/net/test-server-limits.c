@@ -6,9 +6,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define GET(path) "GET " path " HTTP/1.1\r\n" BED_HOST "Connection: close\r\n\r\n"
+#define GET(path)      "GET " path " HTTP/1.1\r\n" BED_HOST "Connection: close\r\n\r\n"
 #define GET_KEPT(path) "GET " path " HTTP/1.1\r\n" BED_HOST "\r\n"
-#define SHORT_MS 60
+#define SHORT_MS       60
 
 static int ask_with_header_bytes(struct bed *bed, size_t n_fields, size_t value_len)
 {
@@ -87,8 +87,9 @@ static void a_body_over_the_routes_limit_is_413(void **state)
     (void)close(fd);
     /* chunked: refused while counting, with more to come */
     fd = bed_connect(&bed);
-    bed_text(&bed, fd, "POST /small HTTP/1.1\r\n" BED_HOST "Transfer-Encoding: chunked\r\n\r\n"
-                       "9\r\n123456789\r\n8\r\n12345678\r\n");
+    bed_text(&bed, fd,
+             "POST /small HTTP/1.1\r\n" BED_HOST "Transfer-Encoding: chunked\r\n\r\n"
+             "9\r\n123456789\r\n8\r\n12345678\r\n");
     assert_true(bed_read_until(&bed, fd, "\"status\":413"));
     assert_true(bed_has(&bed, "\r\nConnection: close\r\n"));
     (void)close(fd);

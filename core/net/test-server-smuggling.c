@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Requests that two readers could take two ways: each is refused, and the connection closed with nothing behind it read. */
+/* Requests that two readers could take two ways: each is refused, and the connection closed with nothing behind it
+ * read. */
 #include "net/test-server-bed.h"
 
 #include <unistd.h>
 
-#define FIRST "POST /echo HTTP/1.1\r\n"
+#define FIRST    "POST /echo HTTP/1.1\r\n"
 #define SMUGGLED "GET /hello HTTP/1.1\r\n" BED_HOST "\r\n"
 
 struct sample {
@@ -14,7 +15,10 @@ struct sample {
     int status;
 };
 
-#define SAMPLE(name, bytes, status) { name, bytes, sizeof(bytes) - 1, status }
+#define SAMPLE(name, bytes, status)            \
+    {                                          \
+        name, bytes, sizeof(bytes) - 1, status \
+    }
 
 static const struct sample samples[] = {
     SAMPLE("length and chunks", FIRST BED_HOST "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
@@ -28,7 +32,8 @@ static const struct sample samples[] = {
     SAMPLE("a length past 64 bits", FIRST BED_HOST "Content-Length: 18446744073709551620\r\n\r\nabcd", 400),
     SAMPLE("an unknown coding", FIRST BED_HOST "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 501),
     SAMPLE("a coding behind chunked", FIRST BED_HOST "Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n", 501),
-    SAMPLE("chunked twice", FIRST BED_HOST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+    SAMPLE("chunked twice", FIRST BED_HOST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+           400),
     SAMPLE("chunks in HTTP/1.0", "POST /echo HTTP/1.0\r\n" BED_HOST "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
     SAMPLE("a space before the colon", FIRST BED_HOST "Content-Length : 4\r\n\r\nabcd", 400),
     SAMPLE("a space before the colon of Host", "GET /hello HTTP/1.1\r\nHost : a\r\n\r\n", 400),
@@ -41,7 +46,10 @@ static const struct sample samples[] = {
     SAMPLE("LF alone behind a field", "GET /hello HTTP/1.1\r\nHost: a\nX: b\r\n\r\n", 400),
     SAMPLE("CR alone in a value", "GET /hello HTTP/1.1\r\n" BED_HOST "X: a\rY: b\r\n\r\n", 400),
     SAMPLE("NUL in a value", "GET /hello HTTP/1.1\r\n" BED_HOST "X: a\0b\r\n\r\n", 400),
-    SAMPLE("a control character in a value", "GET /hello HTTP/1.1\r\n" BED_HOST "X: a\x01" "b\r\n\r\n", 400),
+    SAMPLE("a control character in a value",
+           "GET /hello HTTP/1.1\r\n" BED_HOST "X: a\x01"
+           "b\r\n\r\n",
+           400),
     SAMPLE("DEL in a value", "GET /hello HTTP/1.1\r\n" BED_HOST "X: a\x7f\r\n\r\n", 400),
     SAMPLE("no Host", "GET /hello HTTP/1.1\r\nX: a\r\n\r\n", 400),
     SAMPLE("two Hosts", "GET /hello HTTP/1.1\r\n" BED_HOST BED_HOST "\r\n", 400),
@@ -57,11 +65,14 @@ static const struct sample samples[] = {
     SAMPLE("not HTTP at all", "\x16\x03\x01\x02\x00\x01\r\n\r\n", 400),
     SAMPLE("a chunk size that is none", FIRST BED_HOST "Transfer-Encoding: chunked\r\n\r\nx\r\n\r\n", 400),
     SAMPLE("a signed chunk size", FIRST BED_HOST "Transfer-Encoding: chunked\r\n\r\n+1\r\na\r\n0\r\n\r\n", 400),
-    SAMPLE("a chunk size past 64 bits", FIRST BED_HOST "Transfer-Encoding: chunked\r\n\r\n10000000000000001\r\na\r\n", 400),
+    SAMPLE("a chunk size past 64 bits", FIRST BED_HOST "Transfer-Encoding: chunked\r\n\r\n10000000000000001\r\na\r\n",
+           400),
     SAMPLE("no CRLF behind a chunk", FIRST BED_HOST "Transfer-Encoding: chunked\r\n\r\n1\r\naXX0\r\n\r\n", 400),
     SAMPLE("LF alone behind a chunk size", FIRST BED_HOST "Transfer-Encoding: chunked\r\n\r\n1\na\r\n0\r\n\r\n", 400),
-    SAMPLE("another byte than LF behind CR", FIRST BED_HOST "Transfer-Encoding: chunked\r\n\r\n1\rXa\r\n0\r\n\r\n", 400),
-    SAMPLE("LF alone in a chunk extension", FIRST BED_HOST "Transfer-Encoding: chunked\r\n\r\n1;a\nb\r\na\r\n0\r\n\r\n", 400),
+    SAMPLE("another byte than LF behind CR", FIRST BED_HOST "Transfer-Encoding: chunked\r\n\r\n1\rXa\r\n0\r\n\r\n",
+           400),
+    SAMPLE("LF alone in a chunk extension", FIRST BED_HOST "Transfer-Encoding: chunked\r\n\r\n1;a\nb\r\na\r\n0\r\n\r\n",
+           400),
     SAMPLE("a folded trailer", FIRST BED_HOST "Transfer-Encoding: chunked\r\n\r\n0\r\nA: b\r\n c\r\n\r\n", 400),
     SAMPLE("a bad trailer", FIRST BED_HOST "Transfer-Encoding: chunked\r\n\r\n0\r\nA : b\r\n\r\n", 400),
 };
@@ -117,9 +128,12 @@ static void what_is_odd_but_clear_is_served(void **state)
     bed_start(&bed, NULL);
     assert_int_equal(bed_ask(&bed, "GET /hello HTTP/1.0\r\n\r\n"), 200);
     assert_int_equal(bed_ask(&bed, "\r\nGET /hello HTTP/1.1\r\n" BED_HOST "Connection: close\r\n\r\n"), 200);
-    assert_int_equal(bed_ask(&bed, "GET http://127.0.0.1/hello HTTP/1.1\r\n" BED_HOST "Connection: close\r\n\r\n"), 200);
-    assert_int_equal(bed_ask(&bed, "GET /%68ello HTTP/1.1\r\nhOST:a\r\nX:\r\nY: \xc3\xa9\r\nConnection:close\r\n\r\n"), 200);
-    assert_int_equal(bed_ask(&bed, "GET /hello HTTP/1.1\r\n" BED_HOST "Content-Length: 0\r\nConnection: close\r\n\r\n"), 200);
+    assert_int_equal(bed_ask(&bed, "GET http://127.0.0.1/hello HTTP/1.1\r\n" BED_HOST "Connection: close\r\n\r\n"),
+                     200);
+    assert_int_equal(bed_ask(&bed, "GET /%68ello HTTP/1.1\r\nhOST:a\r\nX:\r\nY: \xc3\xa9\r\nConnection:close\r\n\r\n"),
+                     200);
+    assert_int_equal(bed_ask(&bed, "GET /hello HTTP/1.1\r\n" BED_HOST "Content-Length: 0\r\nConnection: close\r\n\r\n"),
+                     200);
     bed_stop(&bed);
 }
 

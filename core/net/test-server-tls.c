@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define GET(path) "GET " path " HTTP/1.1\r\n" BED_HOST "Connection: close\r\n\r\n"
+#define GET(path)      "GET " path " HTTP/1.1\r\n" BED_HOST "Connection: close\r\n\r\n"
 #define GET_KEPT(path) "GET " path " HTTP/1.1\r\n" BED_HOST "\r\n"
 
 /* A folder of PEM files: ca, server, client (signed by ca), stranger (signed by itself), and each one's key. */
@@ -53,11 +53,11 @@ static void save(const char *path, X509 *cert, EVP_PKEY *key)
 
 static int make_files(void **state)
 {
-    static const char *const names[] = { "ca", "server", "client", "stranger" };
-    char *paths[][2] = { { files.ca, files.ca_key },
-                         { files.server, files.server_key },
-                         { files.client, files.client_key },
-                         { files.stranger, files.stranger_key } };
+    static const char *const names[] = {"ca", "server", "client", "stranger"};
+    char *paths[][2] = {{files.ca, files.ca_key},
+                        {files.server, files.server_key},
+                        {files.client, files.client_key},
+                        {files.stranger, files.stranger_key}};
     EVP_PKEY *keys[4];
     X509 *certs[4];
     (void)state;
@@ -84,8 +84,8 @@ static int make_files(void **state)
 
 static int remove_files(void **state)
 {
-    const char *paths[] = { files.ca,     files.ca_key,     files.server,   files.server_key,
-                            files.client, files.client_key, files.stranger, files.stranger_key };
+    const char *paths[] = {files.ca,     files.ca_key,     files.server,   files.server_key,
+                           files.client, files.client_key, files.stranger, files.stranger_key};
     (void)state;
 
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
@@ -252,9 +252,9 @@ static void a_client_certificate_is_asked_for_and_opens_every_route(void **state
 
     bed_start(&bed, with_client_ca);
     assert_int_equal(ask_as(&bed, files.client, files.client_key, GET("/read")), 200);
-    assert_int_equal(ask_as(&bed, files.client, files.client_key,
-                            "POST /control HTTP/1.1\r\n" BED_HOST "Connection: close\r\n\r\n"),
-                     200);
+    assert_int_equal(
+        ask_as(&bed, files.client, files.client_key, "POST /control HTTP/1.1\r\n" BED_HOST "Connection: close\r\n\r\n"),
+        200);
     assert_int_equal(bed.n_handled, 2);
     assert_int_equal(ask_as(&bed, NULL, NULL, GET("/hello")), 0);
     assert_int_equal(ask_as(&bed, files.stranger, files.stranger_key, GET("/hello")), 0);
@@ -285,8 +285,7 @@ static void check_refused(const char *certificate, const char *key, const char *
     struct fg_error err = FG_ERROR_NULL;
     uv_loop_t loop;
     struct fg_http_server_config config = {
-        .loop = &loop, .listen = "127.0.0.1:0", .tls_certificate = certificate, .tls_key = key, .tls_client_ca = ca
-    };
+        .loop = &loop, .listen = "127.0.0.1:0", .tls_certificate = certificate, .tls_key = key, .tls_client_ca = ca};
 
     assert_int_equal(uv_loop_init(&loop), 0);
     assert_int_equal(fg_http_server_new(&config, &server, &err), -FG_E_CONFIG);

@@ -8,7 +8,7 @@
 
 #include "base/hash.h"
 
-#define GET(path) "GET " path " HTTP/1.1\r\n" BED_HOST "Connection: close\r\n\r\n"
+#define GET(path)      "GET " path " HTTP/1.1\r\n" BED_HOST "Connection: close\r\n\r\n"
 #define GET_KEPT(path) "GET " path " HTTP/1.1\r\n" BED_HOST "\r\n"
 
 static void a_request_is_answered_with_the_safe_headers(void **state)
@@ -179,7 +179,8 @@ static void bodies_arrive_whole_by_length_and_by_chunks(void **state)
     assert_string_equal(bed.body_seen, "wikipedia");
     /* a byte at a time, chunked, then more on the same connection */
     fd = bed_connect(&bed);
-    for (const char *p = "POST /echo HTTP/1.1\r\n" BED_HOST "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"; *p; p++)
+    for (const char *p = "POST /echo HTTP/1.1\r\n" BED_HOST "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+         *p; p++)
         bed_send(&bed, fd, p, 1);
     assert_true(bed_read_until(&bed, fd, "\r\n\r\nabc"));
     bed_text(&bed, fd, "POST /echo HTTP/1.1\r\n" BED_HOST "Content-Length: 6\r\n\r\nfoo");
@@ -219,8 +220,9 @@ static void an_offer_to_switch_protocols_is_ignored(void **state)
     fd = bed_connect(&bed);
     bed_text(&bed, fd, "GET /hello HTTP/1.1\r\n" BED_HOST "Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n");
     assert_true(bed_read_until(&bed, fd, "\r\n\r\nhello"));
-    bed_text(&bed, fd, "POST /echo HTTP/1.1\r\n" BED_HOST
-                       "Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 2\r\n\r\nup");
+    bed_text(&bed, fd,
+             "POST /echo HTTP/1.1\r\n" BED_HOST
+             "Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 2\r\n\r\nup");
     assert_true(bed_read_until(&bed, fd, "\r\n\r\nup"));
     (void)close(fd);
     bed_stop(&bed);
@@ -398,7 +400,7 @@ static void a_port_in_use_says_so(void **state)
     struct bed bed;
     struct fg_http_server *second = NULL;
     struct fg_error err = FG_ERROR_NULL;
-    struct fg_http_server_config config = { 0 };
+    struct fg_http_server_config config = {0};
     (void)state;
 
     bed_start(&bed, NULL);
@@ -420,8 +422,8 @@ static struct fg_http_token tokens[2];
 
 static void with_tokens(struct fg_http_server_config *config)
 {
-    tokens[0] = (struct fg_http_token){ .name = "reader", .scope = FG_SCOPE_READ };
-    tokens[1] = (struct fg_http_token){ .name = "operator", .scope = FG_SCOPE_CONTROL };
+    tokens[0] = (struct fg_http_token){.name = "reader", .scope = FG_SCOPE_READ};
+    tokens[1] = (struct fg_http_token){.name = "operator", .scope = FG_SCOPE_CONTROL};
     fg_sha256(fg_slice_of("read-me"), tokens[0].sha256);
     fg_sha256(fg_slice_of("drive-me"), tokens[1].sha256);
     config->tokens = tokens;
@@ -464,12 +466,12 @@ static void an_open_server_does_not_serve_foreign_web_pages(void **state)
     assert_int_equal(bed_ask(&bed, "GET /read HTTP/1.1\r\nHost: [::1]:80\r\nConnection: close\r\n\r\n"), 200);
     assert_int_equal(bed_ask(&bed, "GET /read HTTP/1.1\r\nHost: rebound.example\r\nConnection: close\r\n\r\n"), 421);
     assert_int_equal(bed_ask(&bed, "GET /hello HTTP/1.1\r\nHost: any.example\r\nConnection: close\r\n\r\n"), 200);
-    assert_int_equal(bed_ask(&bed, "POST /control HTTP/1.1\r\n" BED_HOST
-                                   "Origin: https://any.example\r\nConnection: close\r\n\r\n"),
-                     403);
-    assert_int_equal(bed_ask(&bed, "POST /control HTTP/1.1\r\n" BED_HOST
-                                   "Origin: http://127.0.0.1\r\nConnection: close\r\n\r\n"),
-                     200);
+    assert_int_equal(
+        bed_ask(&bed, "POST /control HTTP/1.1\r\n" BED_HOST "Origin: https://any.example\r\nConnection: close\r\n\r\n"),
+        403);
+    assert_int_equal(
+        bed_ask(&bed, "POST /control HTTP/1.1\r\n" BED_HOST "Origin: http://127.0.0.1\r\nConnection: close\r\n\r\n"),
+        200);
     bed_stop(&bed);
 }
 
