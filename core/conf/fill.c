@@ -339,8 +339,10 @@ static void check_unknown(struct fill *f, const struct scope *scope, const struc
             continue;
         if (f->faults->len < FG_CONF_FAULTS_MAX)
             nearest = nearest_key(table, ignore, m->key);
-        if (scope && scope->key)
-            label(scope->up, scope->key, name);
+        if (scope) {
+            label(scope, "", name);
+            name[strlen(name) - 1] = '\0'; /* the dot */
+        }
         fg_conf_fault_add(f->faults, m->node->file, m->key_line, m->key_column, "unknown key %s%s%s%s%s%s%s",
                           fg_conf_show(fg_slice_of(m->key), shown), *name ? " in `" : "", name, *name ? "`" : "",
                           nearest ? ": did you mean `" : "", nearest ? nearest : "", nearest ? "`?" : "");

@@ -122,6 +122,19 @@ uint32_t fg_conf_text_at(struct fg_conf_text *text, size_t line, size_t column)
     return pos < text->all.len ? fg_utf8_next(text->all, &pos) : 0;
 }
 
+void fg_conf_text_clamp(struct fg_conf_text *text, size_t *line, size_t *column)
+{
+    size_t start = seek_line(text, *line), last = text->line;
+
+    if (last == *line)
+        return;
+    /* the line was not reached: find where the last one begins */
+    while (start > 0 && break_len(text->all, start - 1) == 0)
+        start--;
+    *line = last;
+    *column = fg_utf8_count(fg_slice_sub(text->all, start, text->all.len));
+}
+
 bool fg_conf_text_indent_tab(struct fg_conf_text *text, size_t line, size_t column, size_t *ret_tab)
 {
     size_t start = seek_line(text, line), tab = 0;

@@ -20,6 +20,8 @@ struct fg_conf_text {
 bool fg_conf_text_check(struct fg_slice *text, const char *name, unsigned column, struct fg_conf_faults *faults);
 /* The character there; 0: the end. */
 uint32_t fg_conf_text_at(struct fg_conf_text *text, size_t line, size_t column);
+/* libyaml puts the end on a line of its own even where the last line has no break: back to that line's end. */
+void fg_conf_text_clamp(struct fg_conf_text *text, size_t *line, size_t *column);
 /* Whether only blanks stand before the column, and a tab among them. */
 bool fg_conf_text_indent_tab(struct fg_conf_text *text, size_t line, size_t column, size_t *ret_tab);
 /* Moves line and column to the ordinal-th "${" at or after the scalar at hand; leaves them where there is none. */

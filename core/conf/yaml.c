@@ -344,8 +344,11 @@ static void tell_complaint(struct load *l)
     FG_CLEANUP(fg_buf_deinit) struct fg_buf text = FG_BUF_INIT(512);
     bool began = fg_conf_complaint_write(&complaint, &text);
 
+    yaml_mark_t mark = began ? p->context_mark : p->problem_mark;
+
     fg_assert(p->error != YAML_MEMORY_ERROR);
-    FAULT_AT(l, began ? &p->context_mark : &p->problem_mark, "%s", text.data);
+    fg_conf_text_clamp(&l->text, &mark.line, &mark.column);
+    FAULT_AT(l, &mark, "%s", text.data);
 }
 
 /* Duplicates in maps that a fault left open are told too. */
