@@ -85,33 +85,38 @@ static int compare(const struct fg_router_entry *a, const struct fg_router_entry
     return a->n_segments == b->n_segments ? 0 : a->n_segments > b->n_segments ? -1 : 1;
 }
 
-static int insert(struct fg_router *router, struct fg_router_entry *entry, struct fg_error *err)
+static int reserve(struct fg_router *router, struct fg_error *err)
+{
+    size_t cap = router->cap ? router->cap * 2 : 16;
+    struct fg_router_entry **grown;
+
+    if (router->n < router->cap)
+        return 0;
+    grown = realloc(router->entries, cap * sizeof(struct fg_router_entry *));
+    if (!grown)
+        return fg_raise(fg_error_set(err, FG_E_INTERNAL, 0, "no memory for routes"));
+    router->entries = grown;
+    router->cap = cap;
+    return 0;
+}
+
+/* Where the entry belongs, behind those of its shape. */
+static int find_place(const struct fg_router *router, const struct fg_router_entry *entry, size_t *ret_at,
+                      struct fg_error *err)
 {
     size_t at = 0;
 
     for (; at < router->n; at++) {
-        const struct fg_router_entry *other = router->entries[at];
-        int c = compare(entry, other);
+        const struct fg_route *other = router->entries[at]->route;
+        int c = compare(entry, router->entries[at]);
 
         if (c < 0)
             break;
-        if (c == 0 && strcmp(entry->route->method, other->route->method) == 0)
+        if (c == 0 && strcmp(entry->route->method, other->method) == 0)
             return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "route \"%s %s\" is there already as \"%s %s\"",
-                                         entry->route->method, entry->route->path, other->route->method,
-                                         other->route->path));
+                                         entry->route->method, entry->route->path, other->method, other->path));
     }
-    if (router->n == router->cap) {
-        size_t cap = router->cap ? router->cap * 2 : 16;
-        struct fg_router_entry **grown = realloc(router->entries, cap * sizeof(struct fg_router_entry *));
-
-        if (!grown)
-            return fg_raise(fg_error_set(err, FG_E_INTERNAL, 0, "no memory for routes"));
-        router->entries = grown;
-        router->cap = cap;
-    }
-    memmove(&router->entries[at + 1], &router->entries[at], (router->n - at) * sizeof(struct fg_router_entry *));
-    router->entries[at] = entry;
-    router->n++;
+    *ret_at = at;
     return 0;
 }
 
@@ -119,6 +124,7 @@ static int add_one(struct fg_router *router, const struct fg_route *route, struc
                    struct fg_error *err)
 {
     struct fg_router_entry *entry = calloc(1, sizeof(*entry));
+    size_t at = 0;
     int r;
 
     if (!entry)
@@ -127,11 +133,16 @@ static int add_one(struct fg_router *router, const struct fg_route *route, struc
     entry->mount = mount;
     r = read_path(entry, err);
     if (r == 0)
-        r = insert(router, entry, err);
+        r = reserve(router, err);
+    if (r == 0)
+        r = find_place(router, entry, &at, err);
     if (r < 0) {
         free(entry);
         return fg_pass(r);
     }
+    memmove(&router->entries[at + 1], &router->entries[at], (router->n - at) * sizeof(struct fg_router_entry *));
+    router->entries[at] = entry;
+    router->n++;
     return 0;
 }
 
