@@ -76,7 +76,7 @@ static void check_kafka(struct loading *l)
     const struct fg_conf_node *properties = fg_conf_get(at, "properties");
 
     at = at ? at : l->config->tree;
-    if (!k->embedded && !k->bootstrap_servers)
+    if (!k->embedded && !k->bootstrap_servers && fg_conf_get(l->config->tree, "pipelines"))
         fault(l, at, "`kafka` needs `bootstrap.servers` (host:port), or `embedded: true` for trying");
     if (k->tls && !k->tls->certificate != !k->tls->key)
         fault(l, at, "`kafka.tls` needs both `certificate` and `key`, or neither");
