@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* librdkafka's mock brokers, hosted by a handle of their own that does nothing else. */
+#include "bus/embedded/embedded.h"
+
+#include <librdkafka/rdkafka.h>
+#include <librdkafka/rdkafka_mock.h>
+#include <stdlib.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "bus/rdkafka/rdkafka-private.h"
+
+#define BROKERS 1
+#define PARTITIONS 8 /* of a topic made without a word about it; each keeps 5 MiB */
+
+struct embedded {
+    rd_kafka_t *host; /* owned */
+    rd_kafka_mock_cluster_t *cluster; /* owned */
+};
+
+static int make_topic(void *arg, const struct fg_bus_topic *topic, struct fg_error *err)
+{
+    struct embedded *e = arg;
+    rd_kafka_resp_err_t rd =
+        rd_kafka_mock_topic_create(e->cluster, topic->name, topic->partitions > 0 ? topic->partitions : PARTITIONS, 1);
+
+    if (rd && rd != RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
+        return fg_rd_error(err, rd, "cannot make a topic on the embedded broker", topic->name);
+    return 0;
+}
+
+static void deinit(void *arg)
+{
+    struct embedded *e = arg;
+
+    if (e->cluster)
+        rd_kafka_mock_cluster_destroy(e->cluster);
+    if (e->host)
+        rd_kafka_destroy(e->host);
+    free(e);
+}
+
+static int start(struct embedded *e, const struct fg_bus_topic *topics, size_t n, struct fg_error *err)
+{
+    char text[256] = "";
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    sigset_t old;
+    int r = 0;
+
+    (void)rd_kafka_conf_set(conf, "log_level", "3", NULL, 0);
+    fg_signals_block(&old);
+    if (!(e->host = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof(text))))
+        rd_kafka_conf_destroy(conf);
+    else
+        e->cluster = rd_kafka_mock_cluster_new(e->host, BROKERS);
+    fg_signals_restore(&old);
+    if (!e->cluster)
+        return fg_error_set(err, FG_E_INTERNAL, 0, "the embedded broker cannot start: %s", text);
+    for (size_t i = 0; r == 0 && i < n; i++)
+        r = make_topic(e, &topics[i], err);
+    return r;
+}
+
+int fg_bus_embedded_new(const struct fg_bus_rdkafka_config *config, const struct fg_bus_topic *topics, size_t n,
+                        struct fg_bus **ret, struct fg_error *err)
+{
+    struct fg_bus_rdkafka_config own = *config;
+    struct embedded *e = fg_calloc(1, sizeof(*e));
+    struct fg_rd_bus *bus;
+    int r = start(e, topics, n, err);
+
+    if (r == 0) {
+        own.bootstrap_servers = rd_kafka_mock_cluster_bootstraps(e->cluster);
+        own.tls = NULL;
+        own.sasl_mechanism = NULL;
+        own.traits = (struct fg_bus_traits){ .kind = "embedded", .solo = true };
+        r = fg_bus_rdkafka_new(&own, ret, err);
+    }
+    if (r < 0) {
+        deinit(e);
+        return fg_pass(r);
+    }
+    bus = (struct fg_rd_bus *)*ret;
+    bus->make_topic = make_topic;
+    bus->deinit = deinit;
+    bus->embedded = e;
+    return 0;
+}
+
+const char *fg_bus_embedded_bootstrap(const struct fg_bus *base)
+{
+    const struct fg_rd_bus *bus = (const struct fg_rd_bus *)base;
+    const struct embedded *e = bus->embedded;
+
+    fg_assert(bus->make_topic == make_topic);
+    return rd_kafka_mock_cluster_bootstraps(e->cluster);
+}

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Topics: what exists, and making some. One handle and one lane for the whole bus, made when first needed. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "bus/rdkafka/rdkafka-private.h"
+
+#define SETTLE_WAIT_NS 100000000 /* between looks whether a new topic is known by now */
+
+struct admin_job {
+    struct fg_lane_job job;
+    struct fg_rd_bus *bus;
+    struct fg_bus_topic *topics; /* owned array of n with owned names */
+    size_t n;
+    fg_bus_topics_cb done;
+    void *arg;
+    int r;
+    struct fg_error err;
+};
+
+static uint64_t now_ms(void)
+{
+    return fg_clock_mono_ns(&fg_clock_system) / 1000000;
+}
+
+/* A consumer without group: its questions never make topics, as a producer's can. */
+static int make_handle(struct fg_rd_bus *bus, struct fg_error *err)
+{
+    rd_kafka_conf_t *conf;
+
+    if (bus->admin_rk)
+        return 0;
+    conf = rd_kafka_conf_dup(bus->common);
+    (void)rd_kafka_conf_set(conf, "statistics.interval.ms", "0", NULL, 0);
+    (void)rd_kafka_conf_set(conf, "allow.auto.create.topics", "false", NULL, 0);
+    bus->admin_rk = fg_rd_new(bus, RD_KAFKA_CONSUMER, conf, &bus->self, err);
+    return bus->admin_rk ? 0 : -FG_E_CONFIG;
+}
+
+static int look_at(struct fg_rd_bus *bus, struct fg_bus_topic *topic, uint64_t deadline_ms, struct fg_error *err)
+{
+    const struct rd_kafka_metadata *metadata = NULL;
+    uint64_t now = now_ms();
+    rd_kafka_topic_t *rkt = rd_kafka_topic_new(bus->admin_rk, topic->name, NULL);
+    rd_kafka_resp_err_t rd =
+        rd_kafka_metadata(bus->admin_rk, 0, rkt, &metadata, now < deadline_ms ? (int)(deadline_ms - now) : 1);
+    char what[128];
+    int r = 0;
+
+    rd_kafka_topic_destroy(rkt);
+    (void)snprintf(what, sizeof(what), "Kafka: cannot look up topic \"%.60s\"", topic->name);
+    if (rd)
+        return fg_rd_error(err, rd == RD_KAFKA_RESP_ERR__TIMED_OUT ? RD_KAFKA_RESP_ERR__TRANSPORT : rd, what,
+                           rd == RD_KAFKA_RESP_ERR__TIMED_OUT ? "no broker answers" : NULL);
+    topic->partitions = topic->replication = 0;
+    if (metadata->topic_cnt == 1) {
+        const struct rd_kafka_metadata_topic *t = &metadata->topics[0];
+        rd = t->err;
+        if (!rd && t->partition_cnt > 0) {
+            topic->partitions = t->partition_cnt;
+            topic->replication = t->partitions[0].replica_cnt;
+        }
+    }
+    if (rd && rd != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART && rd != RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC &&
+        rd != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE)
+        r = fg_rd_error(err, rd, what, NULL);
+    rd_kafka_metadata_destroy(metadata);
+    return r;
+}
+
+static void run_describe(struct fg_lane_job *base)
+{
+    struct admin_job *job = (struct admin_job *)base;
+    uint64_t deadline_ms = now_ms() + FG_RD_ADMIN_TIMEOUT_MS;
+
+    job->r = make_handle(job->bus, &job->err);
+    for (size_t i = 0; job->r == 0 && i < job->n; i++)
+        job->r = look_at(job->bus, &job->topics[i], deadline_ms, &job->err);
+}
+
+/* ---- create ---- */
+
+static rd_kafka_NewTopic_t *new_topic(const struct fg_bus_topic *topic, struct fg_error *err)
+{
+    char text[256];
+    rd_kafka_NewTopic_t *t =
+        rd_kafka_NewTopic_new(topic->name, topic->partitions, topic->replication, text, sizeof(text));
+
+    if (!t) {
+        fg_error_set(err, FG_E_CONFIG, 0, "Kafka: topic \"%s\": %s", topic->name, text);
+        return NULL;
+    }
+    if (topic->compacted)
+        (void)rd_kafka_NewTopic_set_config(t, "cleanup.policy", "compact");
+    return t;
+}
+
+static int read_result(rd_kafka_event_t *event, struct fg_error *err)
+{
+    const rd_kafka_topic_result_t **results;
+    rd_kafka_resp_err_t rd;
+    char what[128];
+    size_t n;
+
+    if (!event)
+        return fg_error_set(err, FG_E_UNAVAILABLE, FG_ERROR_RETRIABLE, "Kafka: no answer about new topics");
+    if ((rd = rd_kafka_event_error(event)))
+        return fg_rd_error(err, rd, "Kafka: cannot make topics", rd_kafka_event_error_string(event));
+    results = rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &n);
+    for (size_t i = 0; i < n; i++) {
+        rd = rd_kafka_topic_result_error(results[i]);
+        if (!rd || rd == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
+            continue;
+        (void)snprintf(what, sizeof(what), "Kafka: cannot make topic \"%.60s\"",
+                       rd_kafka_topic_result_name(results[i]));
+        return fg_rd_error(err, rd, what, rd_kafka_topic_result_error_string(results[i]));
+    }
+    return 0;
+}
+
+static int ask_brokers(struct admin_job *job, rd_kafka_NewTopic_t **topics)
+{
+    rd_kafka_t *rk = job->bus->admin_rk;
+    rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(rk, RD_KAFKA_ADMIN_OP_CREATETOPICS);
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
+    rd_kafka_event_t *event;
+    char text[64];
+    int r;
+
+    (void)rd_kafka_AdminOptions_set_request_timeout(options, FG_RD_ADMIN_TIMEOUT_MS, text, sizeof(text));
+    rd_kafka_CreateTopics(rk, topics, job->n, options, queue);
+    event = rd_kafka_queue_poll(queue, FG_RD_ADMIN_TIMEOUT_MS + 1000);
+    r = read_result(event, &job->err);
+    if (event)
+        rd_kafka_event_destroy(event);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_AdminOptions_destroy(options);
+    return r;
+}
+
+static int create_on_brokers(struct admin_job *job)
+{
+    rd_kafka_NewTopic_t **topics = fg_calloc(job->n, sizeof(rd_kafka_NewTopic_t *));
+    size_t n = 0;
+    int r = 0;
+
+    while (n < job->n && (topics[n] = new_topic(&job->topics[n], &job->err)))
+        n++;
+    if (n < job->n)
+        r = -FG_E_CONFIG;
+    else
+        r = ask_brokers(job, topics);
+    while (n > 0)
+        rd_kafka_NewTopic_destroy(topics[--n]);
+    free(topics);
+    return r;
+}
+
+/* CreateTopics answers before the brokers know the topics (seen: half a second). */
+static int wait_until_known(struct admin_job *job)
+{
+    uint64_t deadline_ms = now_ms() + FG_RD_ADMIN_TIMEOUT_MS;
+    struct timespec wait = { .tv_nsec = SETTLE_WAIT_NS };
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < job->n;) {
+        r = look_at(job->bus, &job->topics[i], deadline_ms, &job->err);
+        if (job->topics[i].partitions > 0)
+            i++;
+        else if (r == 0 && now_ms() >= deadline_ms)
+            r = fg_error_set(&job->err, FG_E_TIMEOUT, FG_ERROR_RETRIABLE,
+                             "Kafka: topic \"%s\" was made, but the brokers don't know it yet", job->topics[i].name);
+        else if (r == 0)
+            (void)nanosleep(&wait, NULL);
+    }
+    return r;
+}
+
+static void run_create(struct fg_lane_job *base)
+{
+    struct admin_job *job = (struct admin_job *)base;
+
+    job->r = make_handle(job->bus, &job->err);
+    if (job->r < 0 || job->n == 0)
+        return;
+    if (job->bus->make_topic)
+        for (size_t i = 0; job->r == 0 && i < job->n; i++)
+            job->r = job->bus->make_topic(job->bus->embedded, &job->topics[i], &job->err);
+    else
+        job->r = create_on_brokers(job);
+    if (job->r == 0)
+        job->r = wait_until_known(job);
+}
+
+/* ---- on the loop ---- */
+
+static void admin_done(struct fg_lane_job *base)
+{
+    struct admin_job *job = (struct admin_job *)base;
+
+    if (job->r < 0)
+        job->done(job->arg, NULL, 0, &job->err);
+    else
+        job->done(job->arg, job->topics, job->n, NULL);
+    for (size_t i = 0; i < job->n; i++)
+        free((char *)(uintptr_t)job->topics[i].name);
+    free(job->topics);
+    free(job);
+}
+
+static struct admin_job *job_new(struct fg_rd_bus *bus, size_t n, fg_bus_topics_cb done, void *arg)
+{
+    const struct fg_lane_hooks hooks = { 0 };
+    struct admin_job *job = fg_calloc(1, sizeof(*job));
+
+    if (!bus->admin_started) {
+        int r = fg_lane_start(&bus->admin, bus->loop, &hooks);
+        fg_assert(r == 0);
+        bus->admin_started = true;
+    }
+    job->job.done = admin_done;
+    job->bus = bus;
+    job->topics = fg_calloc(n + 1, sizeof(*job->topics));
+    job->n = n;
+    job->done = done;
+    job->arg = arg;
+    return job;
+}
+
+static char *copy(const char *text)
+{
+    char *s = strdup(text);
+
+    fg_assert(s);
+    return s;
+}
+
+void fg_rd_describe(struct fg_bus *bus, const char *const *names, size_t n, fg_bus_topics_cb done, void *arg)
+{
+    struct admin_job *job = job_new((struct fg_rd_bus *)bus, n, done, arg);
+
+    job->job.run = run_describe;
+    for (size_t i = 0; i < n; i++)
+        job->topics[i].name = copy(names[i]);
+    fg_lane_post(&job->bus->admin, &job->job);
+}
+
+void fg_rd_create(struct fg_bus *bus, const struct fg_bus_topic *topics, size_t n, fg_bus_topics_cb done, void *arg)
+{
+    struct admin_job *job = job_new((struct fg_rd_bus *)bus, n, done, arg);
+
+    job->job.run = run_create;
+    for (size_t i = 0; i < n; i++) {
+        job->topics[i] = topics[i];
+        job->topics[i].name = copy(topics[i].name);
+    }
+    fg_lane_post(&job->bus->admin, &job->job);
+}
+
+static void run_close(struct fg_lane_job *base)
+{
+    struct fg_rd_bus *bus = ((struct admin_job *)base)->bus;
+
+    if (bus->admin_rk)
+        rd_kafka_destroy(bus->admin_rk);
+    if (bus->deinit)
+        bus->deinit(bus->embedded);
+}
+
+static void close_done(struct fg_lane_job *base)
+{
+    free(((struct admin_job *)base)->topics);
+    free(base);
+}
+
+void fg_rd_admin_close(struct fg_rd_bus *bus, fg_done_cb closed, void *arg)
+{
+    struct admin_job *job = job_new(bus, 0, NULL, NULL);
+
+    job->job.run = run_close;
+    job->job.done = close_done;
+    fg_lane_end(&bus->admin, &job->job, closed, arg);
+}

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which partitions a consumer reads, and from where. Each change is one rd_kafka_assign() of everything on the lane: it
+ * works in every state of a partition (seek does not), and messages fetched before it are known as outdated by librdkafka
+ * and never come out of a queue again. Until it is done nothing is delivered.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "bus/rdkafka/rdkafka-private.h"
+
+#define LOOKUP_TIMEOUT_MS 1000 /* of one try to learn committed offsets; tried until it works or nobody wants it */
+
+struct assign_job {
+    struct fg_lane_job job;
+    struct fg_bus_consumer *c;
+    unsigned epoch;
+    bool fresh; /* a new assignment: learn the membership */
+    rd_kafka_topic_partition_list_t *list; /* owned; NULL: unassign */
+};
+
+/* ---- membership ---- */
+
+struct fg_rd_membership *fg_rd_membership_get(struct fg_bus_consumer *c)
+{
+    struct fg_rd_membership *m;
+
+    pthread_mutex_lock(&c->membership_lock);
+    m = c->membership;
+    if (m)
+        atomic_fetch_add(&m->refs, 1);
+    pthread_mutex_unlock(&c->membership_lock);
+    return m;
+}
+
+void fg_rd_membership_unref(struct fg_rd_membership *m)
+{
+    if (m && atomic_fetch_sub(&m->refs, 1) == 1) {
+        rd_kafka_consumer_group_metadata_destroy(m->metadata);
+        free(m);
+    }
+}
+
+/*
+ * [lane] Kept for the whole assignment: one that is asked for at commit time could be of a later generation, which did
+ * not give us the partition, and the broker would take our offsets all the same.
+ */
+static void learn_membership(struct fg_bus_consumer *c)
+{
+    struct fg_rd_membership *m = NULL, *old;
+    rd_kafka_consumer_group_metadata_t *metadata = rd_kafka_consumer_group_metadata(c->rk);
+
+    if (metadata) {
+        m = fg_calloc(1, sizeof(*m));
+        atomic_init(&m->refs, 1);
+        m->metadata = metadata;
+    }
+    pthread_mutex_lock(&c->membership_lock);
+    old = c->membership;
+    c->membership = m;
+    pthread_mutex_unlock(&c->membership_lock);
+    fg_rd_membership_unref(old);
+}
+
+/* ---- on the lane ---- */
+
+static bool is_wanted(const struct assign_job *job)
+{
+    return atomic_load(&job->c->epoch) == job->epoch;
+}
+
+static rd_kafka_topic_partition_list_t *to_look_up(struct fg_bus_consumer *c, rd_kafka_topic_partition_list_t *list)
+{
+    rd_kafka_topic_partition_list_t *ask = rd_kafka_topic_partition_list_new(list->cnt + 1);
+
+    for (int i = 0; i < list->cnt; i++) {
+        rd_kafka_topic_partition_t *tp = &list->elems[i];
+        if (tp->offset != FG_BUS_COMMITTED)
+            continue;
+        tp->offset = c->start_at_end ? FG_BUS_END : FG_BUS_BEGINNING;
+        if (c->grouped)
+            rd_kafka_topic_partition_list_add(ask, tp->topic, tp->partition);
+    }
+    return ask;
+}
+
+static bool has_error(const rd_kafka_topic_partition_list_t *list)
+{
+    for (int i = 0; i < list->cnt; i++)
+        if (list->elems[i].err)
+            return true;
+    return false;
+}
+
+/*
+ * auto.offset.reset is "error", so that offsets lost by retention are told. A partition without a committed offset is no
+ * such loss: it starts where the consumer's policy says, and that is decided here.
+ */
+static bool look_up(struct assign_job *job)
+{
+    struct fg_bus_consumer *c = job->c;
+    rd_kafka_topic_partition_list_t *ask = to_look_up(c, job->list);
+    struct timespec wait = { .tv_nsec = 100 * 1000 * 1000 };
+    rd_kafka_resp_err_t rd;
+
+    while (ask->cnt > 0 && is_wanted(job)) {
+        rd = rd_kafka_committed(c->rk, ask, LOOKUP_TIMEOUT_MS);
+        if (!rd && !has_error(ask))
+            break;
+        if (rd == RD_KAFKA_RESP_ERR__TIMED_OUT || rd == RD_KAFKA_RESP_ERR__TRANSPORT)
+            fg_trouble_hint(&c->trouble, rd, "no answer to the question for committed offsets", false);
+        fg_lane_nudge_loop(&c->lane);
+        (void)nanosleep(&wait, NULL);
+    }
+    for (int i = 0; i < ask->cnt; i++) {
+        rd_kafka_topic_partition_t *tp =
+            rd_kafka_topic_partition_list_find(job->list, ask->elems[i].topic, ask->elems[i].partition);
+        if (ask->elems[i].offset >= 0)
+            tp->offset = ask->elems[i].offset;
+    }
+    rd_kafka_topic_partition_list_destroy(ask);
+    return is_wanted(job);
+}
+
+static void forward(struct fg_bus_consumer *c, const rd_kafka_topic_partition_list_t *list)
+{
+    for (int i = 0; i < list->cnt; i++) {
+        rd_kafka_queue_t *queue = rd_kafka_queue_get_partition(c->rk, list->elems[i].topic, list->elems[i].partition);
+        if (!queue)
+            continue;
+        rd_kafka_queue_forward(queue, c->data);
+        rd_kafka_queue_destroy(queue);
+    }
+}
+
+static void run_assign(struct fg_lane_job *base)
+{
+    struct assign_job *job = (struct assign_job *)base;
+    struct fg_bus_consumer *c = job->c;
+    rd_kafka_resp_err_t rd;
+    struct fg_error err;
+
+    if (!job->list) {
+        (void)rd_kafka_assign(c->rk, NULL);
+        return;
+    }
+    if (!is_wanted(job))
+        return;
+    if (job->fresh && c->grouped)
+        learn_membership(c);
+    if (!look_up(job))
+        return;
+    forward(c, job->list);
+    if ((rd = rd_kafka_assign(c->rk, job->list))) {
+        fg_rd_error(&err, rd, "Kafka: cannot take the partitions", NULL);
+        fg_trouble_state(&c->trouble, &err);
+    }
+}
+
+static void assign_done(struct fg_lane_job *base)
+{
+    struct assign_job *job = (struct assign_job *)base;
+    struct fg_bus_consumer *c = job->c;
+
+    c->pending--;
+    if (job->list && is_wanted(job))
+        for (int i = 0; i < job->list->cnt; i++) {
+            struct fg_rd_part *part = fg_rd_part_find(c, job->list->elems[i].topic, job->list->elems[i].partition);
+            if (part)
+                part->next = job->list->elems[i].offset;
+        }
+    if (job->list)
+        rd_kafka_topic_partition_list_destroy(job->list);
+    free(job);
+}
+
+static void post_assign(struct fg_bus_consumer *c, bool fresh, bool none)
+{
+    struct assign_job *job = fg_calloc(1, sizeof(*job));
+
+    job->job.run = run_assign;
+    job->job.done = assign_done;
+    job->c = c;
+    job->fresh = fresh;
+    job->epoch = atomic_fetch_add(&c->epoch, 1) + 1;
+    if (!none) {
+        job->list = rd_kafka_topic_partition_list_new((int)c->n_parts + 1);
+        for (size_t i = 0; i < c->n_parts; i++)
+            rd_kafka_topic_partition_list_add(job->list, c->parts[i].topic, c->parts[i].partition)->offset =
+                c->parts[i].next;
+    }
+    c->pending++;
+    fg_lane_post(&c->lane, &job->job);
+}
+
+/* ---- on the loop ---- */
+
+void fg_rd_parts_free(struct fg_bus_consumer *c)
+{
+    for (size_t i = 0; i < c->n_parts; i++)
+        free(c->parts[i].topic);
+    free(c->parts);
+    c->parts = NULL;
+    c->n_parts = c->last_part = 0;
+}
+
+struct fg_rd_part *fg_rd_part_find(struct fg_bus_consumer *c, const char *topic, int32_t partition)
+{
+    /* Messages come in runs of one partition. */
+    for (size_t k = 0; k < c->n_parts; k++) {
+        size_t i = (c->last_part + k) % c->n_parts;
+        if (c->parts[i].partition == partition && strcmp(c->parts[i].topic, topic) == 0) {
+            c->last_part = i;
+            return &c->parts[i];
+        }
+    }
+    return NULL;
+}
+
+void fg_rd_consumer_assign(struct fg_bus_consumer *c, const struct fg_bus_position *positions, size_t n)
+{
+    if (c->closing)
+        return;
+    fg_rd_parts_free(c);
+    c->parts = fg_calloc(n + 1, sizeof(*c->parts));
+    c->n_parts = n;
+    for (size_t i = 0; i < n; i++) {
+        c->parts[i] = (struct fg_rd_part){ strdup(positions[i].topic), positions[i].partition, positions[i].offset };
+        fg_assert(c->parts[i].topic);
+    }
+    c->revoking = false;
+    atomic_fetch_add(&c->assignment, 1);
+    fg_trouble_state(&c->trouble, NULL);
+    post_assign(c, true, false);
+}
+
+void fg_rd_consumer_unassign(struct fg_bus_consumer *c)
+{
+    if (c->closing)
+        return;
+    fg_rd_parts_free(c);
+    atomic_fetch_add(&c->assignment, 1);
+    post_assign(c, false, true);
+}
+
+void fg_rd_consumer_rewind(struct fg_bus_consumer *c, const struct fg_bus_position *positions, size_t n)
+{
+    bool any = false;
+
+    /* While partitions are being taken away nothing is delivered: there is nothing to go back to. */
+    if (c->closing || c->revoking)
+        return;
+    for (size_t i = 0; i < n; i++) {
+        struct fg_rd_part *part = fg_rd_part_find(c, positions[i].topic, positions[i].partition);
+        if (part) {
+            part->next = positions[i].offset;
+            any = true;
+        }
+    }
+    if (!any)
+        return;
+    fg_trouble_state(&c->trouble, NULL);
+    post_assign(c, false, false);
+}

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The committer: the thread on which a producer's transactions are begun, filled, committed and aborted. Delivery reports,
+ * errors and statistics are callbacks on it too, so that no other thread has to serve a queue while it waits.
+ */
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "bus/rdkafka/producer-private.h"
+
+#define INIT_SLICE_MS 1000   /* of init_transactions(), which goes on where it was when called again */
+#define RETRY_WAIT_MS 100
+#define POLL_MS 1000         /* idle: errors and statistics are looked at, at least */
+#define CLOSE_ABORT_MS 2000  /* for the abort of what is open when the producer closes */
+
+/* What to do after an error of a transactional call: exactly these four, see librdkafka's INTRODUCTION.md. */
+enum verdict { GOOD, AGAIN, ABORT, DEAD };
+
+static enum verdict judge(struct fg_rd_job *job, rd_kafka_error_t *error, const char *what)
+{
+    rd_kafka_resp_err_t rd = rd_kafka_error_code(error);
+    enum verdict verdict = DEAD;
+    unsigned flags;
+    int code;
+
+    if (!error)
+        return GOOD;
+    if (!rd_kafka_error_is_fatal(error)) {
+        if (rd_kafka_error_is_retriable(error))
+            verdict = AGAIN;
+        else if (rd_kafka_error_txn_requires_abort(error))
+            verdict = ABORT;
+    }
+    code = fg_rd_code(rd, &flags);
+    if (verdict == DEAD && code == FG_E_FENCED)
+        fg_error_set(&job->err, FG_E_FENCED, FG_ERROR_FATAL,
+                     "Kafka: %s: fenced: another producer has the transactional id \"%s\" now, or a transaction lasted "
+                     "longer than its %u ms (%s)",
+                     what, job->p->name, job->p->transaction_timeout_ms, rd_kafka_error_string(error));
+    else
+        fg_error_set(&job->err, code, verdict == DEAD ? FG_ERROR_FATAL : FG_ERROR_RETRIABLE, "Kafka: %s: %s", what,
+                     rd_kafka_error_string(error));
+    rd_kafka_error_destroy(error);
+    return verdict;
+}
+
+static bool shutting(const struct fg_bus_producer *p)
+{
+    return atomic_load(&p->shutting);
+}
+
+static void wait_a_little(struct fg_bus_producer *p)
+{
+    (void)rd_kafka_poll(p->rk, RETRY_WAIT_MS);
+}
+
+/* ---- transactions ---- */
+
+static rd_kafka_topic_partition_list_t *all_offsets(struct fg_rd_job *job)
+{
+    rd_kafka_topic_partition_list_t *list = fg_rd_list(job->publish.offsets, job->publish.n_offsets);
+
+    for (int i = 0; job->cursors && i < job->cursors->cnt; i++) {
+        const rd_kafka_topic_partition_t *tp = &job->cursors->elems[i];
+        rd_kafka_topic_partition_list_add(list, tp->topic, tp->partition)->offset = tp->offset;
+    }
+    return list;
+}
+
+static enum verdict send_offsets(struct fg_rd_job *job)
+{
+    rd_kafka_topic_partition_list_t *list;
+    enum verdict verdict = GOOD;
+
+    if (!job->publish.consumer)
+        return GOOD;
+    if (!job->membership) {
+        fg_error_set(&job->err, FG_E_FENCED, FG_ERROR_RETRIABLE,
+                     "Kafka: offsets cannot be committed: the consumer has no assignment");
+        return ABORT;
+    }
+    list = all_offsets(job);
+    while (list->cnt > 0 && !shutting(job->p)) {
+        verdict = judge(job, rd_kafka_send_offsets_to_transaction(job->p->rk, list, job->membership->metadata, -1),
+                        "the offsets were not taken");
+        if (verdict != AGAIN)
+            break;
+        wait_a_little(job->p);
+    }
+    rd_kafka_topic_partition_list_destroy(list);
+    return shutting(job->p) && verdict != DEAD ? ABORT : verdict;
+}
+
+static enum verdict commit(struct fg_rd_job *job)
+{
+    enum verdict verdict;
+
+    /* -1: what is left of the transaction's timeout; other values may leave librdkafka and broker of two minds. */
+    while ((verdict = judge(job, rd_kafka_commit_transaction(job->p->rk, -1), "the commit failed")) == AGAIN) {
+        if (shutting(job->p))
+            return DEAD;
+        wait_a_little(job->p);
+    }
+    return verdict;
+}
+
+/*
+ * Always with a flush before: an abort that overtakes the registration of partitions at the coordinator ends the handle
+ * (INVALID_TXN_STATE, seen in a third of aborts soon after produce).
+ */
+static enum verdict abort_transaction(struct fg_rd_job *job)
+{
+    struct fg_error why = job->err;
+    int timeout_ms = shutting(job->p) ? CLOSE_ABORT_MS : -1;
+    enum verdict verdict;
+
+    (void)rd_kafka_flush(job->p->rk, shutting(job->p) ? CLOSE_ABORT_MS : (int)job->p->transaction_timeout_ms);
+    while ((verdict = judge(job, rd_kafka_abort_transaction(job->p->rk, timeout_ms), "the abort failed")) == AGAIN) {
+        if (shutting(job->p))
+            return DEAD;
+        wait_a_little(job->p);
+    }
+    if (verdict != GOOD)
+        return DEAD;
+    job->err = why;
+    return GOOD;
+}
+
+static enum verdict transaction(struct fg_rd_job *job)
+{
+    enum verdict verdict;
+
+    while ((verdict = judge(job, rd_kafka_begin_transaction(job->p->rk), "a transaction cannot begin")) == AGAIN &&
+           !shutting(job->p))
+        wait_a_little(job->p);
+    if (verdict != GOOD)
+        return DEAD;
+    verdict = fg_rd_produce(job) < 0 ? ABORT : send_offsets(job);
+    if (verdict == GOOD)
+        verdict = commit(job);
+    if (verdict == ABORT)
+        return abort_transaction(job) == GOOD ? ABORT : DEAD;
+    return verdict;
+}
+
+/* ---- at least once ---- */
+
+static enum verdict plainly(struct fg_rd_job *job)
+{
+    rd_kafka_topic_partition_list_t *list;
+    int r = 0;
+
+    if (fg_rd_produce(job) < 0)
+        return fg_rd_committer_is_dead(job->p) || shutting(job->p) ? DEAD : ABORT;
+    if (!job->publish.consumer)
+        return GOOD;
+    list = all_offsets(job);
+    if (list->cnt > 0 && atomic_load(&job->publish.consumer->assignment) != job->assignment)
+        r = fg_error_set(&job->err, FG_E_FENCED, FG_ERROR_RETRIABLE,
+                         "Kafka: the partitions were taken away before their offsets could be committed");
+    else if (list->cnt > 0)
+        r = fg_rd_commit_now(job->publish.consumer->rk, list, &job->err);
+    rd_kafka_topic_partition_list_destroy(list);
+    return r < 0 ? ABORT : GOOD;
+}
+
+/* ---- jobs ---- */
+
+bool fg_rd_committer_is_dead(struct fg_bus_producer *p)
+{
+    char text[256];
+
+    return rd_kafka_fatal_error(p->rk, text, sizeof(text)) != RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+void fg_rd_committer_run(struct fg_lane_job *base)
+{
+    struct fg_rd_job *job = (struct fg_rd_job *)base;
+    struct fg_bus_producer *p = job->p;
+    enum verdict verdict;
+
+    p->current = job;
+    p->seq++;
+    p->busy = true;
+    if (job->publish.n_messages == 0 && job->publish.n_offsets == 0)
+        verdict = GOOD;
+    else
+        verdict = p->transactional ? transaction(job) : plainly(job);
+    p->busy = false;
+    p->current = NULL;
+    if (verdict != GOOD && (shutting(p) || fg_rd_committer_is_dead(p)))
+        verdict = DEAD;
+    job->outcome = verdict == GOOD ? FG_BUS_DONE : verdict == ABORT ? FG_BUS_ABORTED : FG_BUS_DEAD;
+    job->err.fatal = verdict == DEAD;
+    if (verdict == GOOD && job->publish.n_messages)
+        fg_trouble_proved(&p->trouble, true);
+}
+
+static void tell_waiting(struct fg_bus_producer *p, unsigned tries, rd_kafka_resp_err_t rd, const char *text)
+{
+    (void)rd_kafka_poll(p->rk, 0);
+    if (fg_trouble_suspect(&p->trouble))
+        fg_trouble_proved(&p->trouble, false);
+    else if (tries >= 3)
+        fg_trouble_hint(&p->trouble, rd, text, true);
+    fg_lane_nudge_loop(&p->lane);
+}
+
+/* true: initialised. A retriable error is tried again for as long as it takes. */
+static bool init_transactions(struct fg_bus_producer *p)
+{
+    struct fg_rd_job job = { .p = p };
+    enum verdict verdict = GOOD;
+    rd_kafka_resp_err_t rd;
+
+    for (unsigned tries = 1; !shutting(p); tries++) {
+        rd_kafka_error_t *error = rd_kafka_init_transactions(p->rk, INIT_SLICE_MS);
+        rd = rd_kafka_error_code(error);
+        if ((verdict = judge(&job, error, "transactions cannot be initialised")) == GOOD)
+            return true;
+        if (verdict == AGAIN) {
+            tell_waiting(p, tries, rd, "transactions cannot be initialised: no answer so far");
+            continue;
+        }
+        job.err.fatal = true;
+        fg_trouble_state(&p->trouble, &job.err);
+        fg_lane_nudge_loop(&p->lane);
+        return false;
+    }
+    return false;
+}
+
+/* Without a topic's metadata its first record goes out up to a second late. */
+static bool warm_up(struct fg_bus_producer *p, size_t i)
+{
+    const struct rd_kafka_metadata *metadata = NULL;
+    rd_kafka_resp_err_t rd;
+    struct fg_error err;
+
+    if (!p->handles[i])
+        p->handles[i] = rd_kafka_topic_new(p->rk, p->topics[i], NULL);
+    if ((rd = rd_kafka_metadata(p->rk, 0, p->handles[i], &metadata, FG_RD_PROBE_TIMEOUT_MS))) {
+        tell_waiting(p, 3, rd, NULL);
+        return false;
+    }
+    fg_trouble_proved(&p->trouble, true);
+    rd = metadata->topic_cnt == 1 ? metadata->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+    rd_kafka_metadata_destroy(metadata);
+    if (rd) {
+        fg_rd_error(&err, rd, "Kafka: topic", NULL);
+        fg_error_set(&err, err.code, FG_ERROR_RETRIABLE, "Kafka: topic \"%s\": %s", p->topics[i],
+                     rd_kafka_err2str(rd));
+        fg_trouble_state(&p->trouble, &err);
+        fg_lane_nudge_loop(&p->lane);
+        wait_a_little(p);
+    }
+    return !rd;
+}
+
+void fg_rd_committer_open(struct fg_bus_producer *p)
+{
+    p->busy = true;
+    if (!p->transactional || init_transactions(p)) {
+        if (p->transactional)
+            fg_trouble_proved(&p->trouble, true);
+        for (size_t i = 0; i < p->n_topics && !shutting(p);)
+            i += warm_up(p, i);
+        fg_trouble_state(&p->trouble, NULL);
+    }
+    p->busy = false;
+}
+
+void fg_rd_committer_idle(void *producer)
+{
+    struct fg_bus_producer *p = producer;
+
+    (void)rd_kafka_poll(p->rk, POLL_MS);
+    if (!fg_trouble_suspect(&p->trouble) || shutting(p))
+        return;
+    fg_trouble_probe(&p->trouble, p->rk, FG_RD_PROBE_TIMEOUT_MS);
+    fg_lane_nudge_loop(&p->lane);
+}
+
+void fg_rd_committer_error(rd_kafka_t *rk, int code, const char *text, void *opaque)
+{
+    struct fg_bus_producer *p = opaque;
+    rd_kafka_resp_err_t rd = (rd_kafka_resp_err_t)code;
+    char fatal[256] = "";
+    struct fg_error err;
+
+    if (rd == RD_KAFKA_RESP_ERR__FATAL) {
+        rd = rd_kafka_fatal_error(rk, fatal, sizeof(fatal));
+        fg_rd_error(&err, rd, "Kafka: the producer is dead", fatal);
+        err.fatal = true;
+        err.retriable = false;
+        fg_trouble_state(&p->trouble, &err);
+    } else {
+        fg_trouble_hint(&p->trouble, rd, text, p->busy && rd == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN);
+    }
+    fg_lane_nudge_loop(&p->lane);
+}

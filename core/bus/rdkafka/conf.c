@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fragua's settings as librdkafka's properties. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "bus/rdkafka/rdkafka-private.h"
+
+#define CLIENT_ID_MAX 64 /* long ones crash librdkafka before 2.5.0 (librdkafka#4689) */
+#define CONSUMER_QUEUE_BYTES 4194304u
+/* Without fetch.queue.backoff.ms a full queue costs up to a second, so that its size is the throughput in bytes a second. */
+#define CONSUMER_QUEUE_BYTES_SLOW 16777216u
+#define PRODUCER_QUEUE_BYTES 16777216u
+#define SESSION_MS 10000u
+#define TRANSACTION_MS 10000u
+#define PLAIN_DELIVERY_MS 60000u /* without transactions: after it a record counts as not delivered */
+#define FETCH_BYTES_MIN 1048576u
+#define SCRAM_SINCE 0x020601ffu /* SCRAM logins fail before (librdkafka#4895) */
+
+int fg_rd_conf_set(rd_kafka_conf_t *conf, const char *name, const char *value, struct fg_error *err)
+{
+    char text[256];
+
+    if (rd_kafka_conf_set(conf, name, value, text, sizeof(text)) == RD_KAFKA_CONF_OK)
+        return 0;
+    return fg_error_set(err, FG_E_CONFIG, 0, "kafka: %s", text);
+}
+
+static int set_number(rd_kafka_conf_t *conf, const char *name, uint64_t value, struct fg_error *err)
+{
+    char text[32];
+
+    (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
+    return fg_rd_conf_set(conf, name, text, err);
+}
+
+struct setting {
+    const char *name, *value;
+};
+
+static int set_all(rd_kafka_conf_t *conf, const struct setting *settings, size_t n, struct fg_error *err)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < n; i++)
+        r = fg_rd_conf_set(conf, settings[i].name, settings[i].value, err);
+    return r;
+}
+
+/* Defaults that suit fragua better than librdkafka's; the user may set them. */
+static const struct setting defaults[] = {
+    { "linger.ms", "5" },
+    { "reconnect.backoff.max.ms", "5000" },
+    { "socket.nagle.disable", "true" },
+    { "socket.keepalive.enable", "true" },
+};
+
+static const struct setting consumer_fixed[] = {
+    { "enable.auto.commit", "false" },
+    { "enable.auto.offset.store", "false" },
+    { "isolation.level", "read_committed" },
+    { "auto.offset.reset", "error" },
+    { "partition.assignment.strategy", "range,roundrobin" },
+};
+
+static const struct setting producer_fixed[] = {
+    { "enable.idempotence", "true" },
+    { "partitioner", "murmur2_random" },
+    { "delivery.report.only.error", "false" },
+};
+
+static int check_sasl(const struct fg_bus_rdkafka_config *config, struct fg_error *err)
+{
+    const char *mechanism = config->sasl_mechanism;
+
+    if (strcmp(mechanism, "PLAIN") != 0 && strcmp(mechanism, "SCRAM-SHA-256") != 0 &&
+        strcmp(mechanism, "SCRAM-SHA-512") != 0)
+        return fg_error_set(err, FG_E_CONFIG, 0,
+                            "kafka: sasl mechanism \"%s\" is none of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512", mechanism);
+    if (!config->sasl_username || !config->sasl_password.len)
+        return fg_error_set(err, FG_E_CONFIG, 0, "kafka: sasl needs username and password");
+    if (mechanism[0] == 'S' && (unsigned)rd_kafka_version() < SCRAM_SINCE)
+        return fg_error_set(err, FG_E_CONFIG, 0,
+                            "kafka: librdkafka %s cannot log in by %s: brokers refuse it with the right password; "
+                            "use librdkafka 2.6.1 or later, or sasl PLAIN over TLS, or client certificates",
+                            rd_kafka_version_str(), mechanism);
+    return 0;
+}
+
+static int set_sasl(rd_kafka_conf_t *conf, const struct fg_bus_rdkafka_config *config, struct fg_error *err)
+{
+    char *password;
+    int r = check_sasl(config, err);
+
+    if (r < 0)
+        return fg_pass(r);
+    if (!(password = fg_strdup_slice(config->sasl_password)))
+        return fg_error_set(err, FG_E_INTERNAL, 0, "kafka: no memory");
+    r = fg_rd_conf_set(conf, "sasl.mechanisms", config->sasl_mechanism, err);
+    if (r == 0)
+        r = fg_rd_conf_set(conf, "sasl.username", config->sasl_username, err);
+    if (r == 0)
+        r = fg_rd_conf_set(conf, "sasl.password", password, err);
+    explicit_bzero(password, config->sasl_password.len);
+    free(password);
+    return r;
+}
+
+static int set_user(rd_kafka_conf_t *conf, const struct fg_pair *properties, size_t n, struct fg_error *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        const char *why = fg_rd_property_refused(properties[i].key);
+        int r;
+        if (why)
+            return fg_error_set(err, FG_E_CONFIG, 0, "kafka: property \"%s\" cannot be set: %s", properties[i].key, why);
+        if ((r = fg_rd_conf_set(conf, properties[i].key, properties[i].value, err)) < 0)
+            return fg_pass(r);
+    }
+    return 0;
+}
+
+static int fill_common(rd_kafka_conf_t *conf, const struct fg_bus_rdkafka_config *config, struct fg_error *err)
+{
+    const char *client_id = config->client_id ? config->client_id : "fragua";
+    const char *protocol = config->tls ? (config->sasl_mechanism ? "sasl_ssl" : "ssl")
+                                       : (config->sasl_mechanism ? "sasl_plaintext" : "plaintext");
+    char text[256];
+    int r;
+
+    if (!config->bootstrap_servers || !*config->bootstrap_servers)
+        return fg_error_set(err, FG_E_CONFIG, 0, "kafka: bootstrap.servers is missing");
+    if (strlen(client_id) > CLIENT_ID_MAX)
+        return fg_error_set(err, FG_E_CONFIG, 0, "kafka: the client id \"%s\" is longer than %d bytes", client_id,
+                            CLIENT_ID_MAX);
+    if ((r = fg_rd_conf_set(conf, "bootstrap.servers", config->bootstrap_servers, err)) < 0 ||
+        (r = fg_rd_conf_set(conf, "client.id", client_id, err)) < 0 ||
+        (r = fg_rd_conf_set(conf, "security.protocol", protocol, err)) < 0 ||
+        (r = set_number(conf, "statistics.interval.ms", config->metrics ? FG_RD_STATISTICS_MS : 0, err)) < 0 ||
+        (r = set_all(conf, defaults, sizeof(defaults) / sizeof(*defaults), err)) < 0)
+        return fg_pass(r);
+    /* Not in 2.0.2: whether the library that is loaded knows it, only it can say. */
+    (void)rd_kafka_conf_set(conf, "fetch.queue.backoff.ms", FG_RD_FETCH_BACKOFF_MS, text, sizeof(text));
+    if (config->tls && (r = fg_rd_conf_tls(conf, config->tls, err)) < 0)
+        return fg_pass(r);
+    if (config->sasl_mechanism && (r = set_sasl(conf, config, err)) < 0)
+        return fg_pass(r);
+    return set_user(conf, config->properties, config->n_properties, err);
+}
+
+rd_kafka_conf_t *fg_rd_conf_common(const struct fg_bus_rdkafka_config *config, struct fg_error *err)
+{
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+
+    if (fill_common(conf, config, err) == 0)
+        return conf;
+    rd_kafka_conf_destroy(conf);
+    return NULL;
+}
+
+static bool knows_backoff(const rd_kafka_conf_t *conf)
+{
+    size_t size = 0;
+
+    return rd_kafka_conf_get(conf, "fetch.queue.backoff.ms", NULL, &size) == RD_KAFKA_CONF_OK;
+}
+
+static int fill_consumer(rd_kafka_conf_t *conf, const struct fg_bus_consumer_config *config, struct fg_error *err)
+{
+    size_t bytes = config->queue_bytes_max;
+    uint64_t session_ms = config->session_timeout_ms ? config->session_timeout_ms : SESSION_MS;
+    int r;
+
+    if (!bytes)
+        bytes = knows_backoff(conf) ? CONSUMER_QUEUE_BYTES : CONSUMER_QUEUE_BYTES_SLOW;
+    if ((r = set_all(conf, consumer_fixed, sizeof(consumer_fixed) / sizeof(*consumer_fixed), err)) < 0)
+        return fg_pass(r);
+    /* librdkafka assigns partitions only to a consumer with a group; this one neither joins it nor commits. */
+    if ((r = fg_rd_conf_set(conf, "group.id", config->group ? config->group : "fragua-reader", err)) < 0 ||
+        (r = fg_rd_conf_set(conf, "enable.partition.eof", config->want_end ? "true" : "false", err)) < 0 ||
+        (r = set_number(conf, "queued.max.messages.kbytes", bytes < 1024 ? 1 : bytes / 1024, err)) < 0 ||
+        (r = set_number(conf, "fetch.max.bytes", bytes < FETCH_BYTES_MIN ? FETCH_BYTES_MIN : bytes, err)) < 0 ||
+        (r = set_number(conf, "session.timeout.ms", session_ms, err)) < 0)
+        return fg_pass(r);
+    if (session_ms < SESSION_MS && (r = set_number(conf, "heartbeat.interval.ms", session_ms / 3, err)) < 0)
+        return fg_pass(r);
+    rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_FETCH | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_REBALANCE |
+                                       RD_KAFKA_EVENT_STATS | RD_KAFKA_EVENT_OFFSET_COMMIT);
+    return 0;
+}
+
+rd_kafka_conf_t *fg_rd_conf_consumer(const struct fg_rd_bus *bus, const struct fg_bus_consumer_config *config,
+                                     struct fg_error *err)
+{
+    rd_kafka_conf_t *conf = rd_kafka_conf_dup(bus->common);
+
+    if (fill_consumer(conf, config, err) == 0)
+        return conf;
+    rd_kafka_conf_destroy(conf);
+    return NULL;
+}
+
+static int fill_producer(rd_kafka_conf_t *conf, const struct fg_bus_producer_config *config, bool transactional,
+                         struct fg_error *err)
+{
+    size_t bytes = config->queue_bytes_max ? config->queue_bytes_max : PRODUCER_QUEUE_BYTES;
+    uint64_t timeout_ms = config->transaction_timeout_ms ? config->transaction_timeout_ms : TRANSACTION_MS;
+    int r = set_all(conf, producer_fixed, sizeof(producer_fixed) / sizeof(*producer_fixed), err);
+
+    if (r < 0 || (r = set_number(conf, "queue.buffering.max.kbytes", bytes < 1024 ? 1 : bytes / 1024, err)) < 0)
+        return fg_pass(r);
+    if (!transactional)
+        return set_number(conf, "message.timeout.ms", PLAIN_DELIVERY_MS, err);
+    if ((r = fg_rd_conf_set(conf, "transactional.id", config->transactional_id, err)) < 0 ||
+        (r = set_number(conf, "transaction.timeout.ms", timeout_ms, err)) < 0)
+        return fg_pass(r);
+    /* A record that is late for its transaction is no use: librdkafka wants this to be at most the transaction's. */
+    return set_number(conf, "message.timeout.ms", timeout_ms, err);
+}
+
+rd_kafka_conf_t *fg_rd_conf_producer(const struct fg_rd_bus *bus, const struct fg_bus_producer_config *config,
+                                     struct fg_error *err)
+{
+    rd_kafka_conf_t *conf = rd_kafka_conf_dup(bus->common);
+
+    if (fill_producer(conf, config, config->transactional_id && bus->base.traits.transactional, err) == 0)
+        return conf;
+    rd_kafka_conf_destroy(conf);
+    return NULL;
+}

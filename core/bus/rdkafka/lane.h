@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A lane: one thread beside the loop that runs blocking calls one after the other, and brings their ends back to the loop.
+ *
+ * All signals are blocked on the thread. Loop thread only, but for fg_lane_nudge_loop() and what is marked [lane].
+ */
+#pragma once
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <uv.h>
+
+#include "base/list.h"
+#include "fragua/host.h"
+
+/* Embed first in a job of your own. */
+struct fg_lane_job {
+    struct fg_list link;
+    void (*run)(struct fg_lane_job *job);  /* [lane] */
+    void (*done)(struct fg_lane_job *job); /* on the loop, once, after run(); frees the job */
+};
+
+struct fg_lane_hooks {
+    /* [lane] Nothing to do: waits until nudge() or a while, whichever is first. NULL: the lane waits by itself. */
+    void (*idle)(void *arg);
+    /* [any thread] Ends the present or the next idle(). Mandatory with idle. */
+    void (*nudge)(void *arg);
+    /* On the loop, each time it was woken: jobs have ended, or fg_lane_nudge_loop(). Optional. */
+    void (*woken)(void *arg);
+    void *arg;
+};
+
+struct fg_lane {
+    struct fg_lane_hooks hooks;
+    uv_async_t async;
+    pthread_t thread;
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t wake;
+    struct fg_list jobs, finished; /* of fg_lane_job::link */
+    bool stop, ended;
+    fg_done_cb stopped;
+    void *stopped_arg;
+};
+
+int fg_lane_start(struct fg_lane *lane, uv_loop_t *loop, const struct fg_lane_hooks *hooks); /* 0, or negative */
+void fg_lane_post(struct fg_lane *lane, struct fg_lane_job *job); /* takes it over until done() */
+void fg_lane_nudge_loop(struct fg_lane *lane);                    /* [any thread] */
+/*
+ * The last job: after its done() the thread ends, and stopped(arg) says that the memory of the lane may be freed. Nothing
+ * may be posted after it. The job may free what idle() and nudge() use: they are not called any more once it runs.
+ */
+void fg_lane_end(struct fg_lane *lane, struct fg_lane_job *job, fg_done_cb stopped, void *arg);
+
+/* Blocks all signals, so that threads made meanwhile never take one; *ret_old for fg_signals_restore(). */
+void fg_signals_block(sigset_t *ret_old);
+void fg_signals_restore(const sigset_t *old);

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The group's committed offsets: asked for, and committed outside of transactions. */
+#include <stdlib.h>
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "bus/rdkafka/rdkafka-private.h"
+
+struct offsets_job {
+    struct fg_lane_job job;
+    struct fg_bus_consumer *c;
+    rd_kafka_topic_partition_list_t *list; /* owned */
+    fg_bus_positions_cb done;
+    void *arg;
+    int r;
+    struct fg_error err;
+};
+
+rd_kafka_topic_partition_list_t *fg_rd_list(const struct fg_bus_position *positions, size_t n)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)n + 1);
+
+    for (size_t i = 0; i < n; i++)
+        rd_kafka_topic_partition_list_add(list, positions[i].topic, positions[i].partition)->offset =
+            positions[i].offset;
+    return list;
+}
+
+struct fg_bus_position *fg_rd_positions(const rd_kafka_topic_partition_list_t *list)
+{
+    struct fg_bus_position *positions = fg_calloc((size_t)list->cnt + 1, sizeof(*positions));
+
+    for (int i = 0; i < list->cnt; i++)
+        positions[i] = (struct fg_bus_position){ list->elems[i].topic, list->elems[i].partition,
+                                                 list->elems[i].offset };
+    return positions;
+}
+
+/* The first error among the partitions of an answer. */
+static rd_kafka_resp_err_t first_error(const rd_kafka_topic_partition_list_t *list)
+{
+    for (int i = 0; list && i < list->cnt; i++)
+        if (list->elems[i].err)
+            return list->elems[i].err;
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+int fg_rd_commit_now(rd_kafka_t *rk, const rd_kafka_topic_partition_list_t *list, struct fg_error *err)
+{
+    /* rd_kafka_commit() has no time limit of its own and waits for a coordinator as long as there is none. */
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
+    rd_kafka_resp_err_t rd = rd_kafka_commit_queue(rk, list, queue, NULL, NULL);
+    rd_kafka_event_t *event = NULL;
+    int r = 0;
+
+    if (!rd) {
+        event = rd_kafka_queue_poll(queue, FG_RD_ADMIN_TIMEOUT_MS);
+        rd = event ? rd_kafka_event_error(event) : RD_KAFKA_RESP_ERR__TIMED_OUT;
+        if (event && !rd)
+            rd = first_error(rd_kafka_event_topic_partition_list(event));
+    }
+    if (rd)
+        r = fg_rd_error(err, rd, "Kafka did not take the offsets", NULL);
+    if (event)
+        rd_kafka_event_destroy(event);
+    rd_kafka_queue_destroy(queue);
+    return r;
+}
+
+static void run_commit(struct fg_lane_job *base)
+{
+    struct offsets_job *job = (struct offsets_job *)base;
+
+    if (atomic_load(&job->c->shutting))
+        job->r = fg_error_set(&job->err, FG_E_CANCELLED, 0, "the consumer is closing");
+    else
+        job->r = fg_rd_commit_now(job->c->rk, job->list, &job->err);
+}
+
+static void run_committed(struct fg_lane_job *base)
+{
+    struct offsets_job *job = (struct offsets_job *)base;
+    rd_kafka_resp_err_t rd = RD_KAFKA_RESP_ERR__TIMED_OUT;
+
+    /* In slices, so that a close does not have to wait for a broker that is away. */
+    for (int ms = 0; ms < FG_RD_ADMIN_TIMEOUT_MS && !atomic_load(&job->c->shutting); ms += 1000) {
+        rd = rd_kafka_committed(job->c->rk, job->list, 1000);
+        if (!rd)
+            rd = first_error(job->list);
+        if (rd != RD_KAFKA_RESP_ERR__TIMED_OUT)
+            break;
+    }
+    if (atomic_load(&job->c->shutting))
+        job->r = fg_error_set(&job->err, FG_E_CANCELLED, 0, "the consumer is closing");
+    else if (rd)
+        job->r = fg_rd_error(&job->err, rd, "Kafka did not tell the committed offsets", NULL);
+}
+
+static void offsets_done(struct fg_lane_job *base)
+{
+    struct offsets_job *job = (struct offsets_job *)base;
+    struct fg_bus_position *positions = fg_rd_positions(job->list);
+
+    if (job->done)
+        job->done(job->arg, job->r < 0 ? NULL : positions, job->r < 0 ? 0 : (size_t)job->list->cnt,
+                  job->r < 0 ? &job->err : NULL);
+    free(positions);
+    rd_kafka_topic_partition_list_destroy(job->list);
+    free(job);
+}
+
+static void post(struct fg_bus_consumer *c, const struct fg_bus_position *positions, size_t n,
+                 void (*run)(struct fg_lane_job *), fg_bus_positions_cb done, void *arg)
+{
+    struct offsets_job *job = fg_calloc(1, sizeof(*job));
+
+    fg_assert(!c->closing);
+    job->job.run = run;
+    job->job.done = offsets_done;
+    job->c = c;
+    job->list = fg_rd_list(positions, n);
+    job->done = done;
+    job->arg = arg;
+    fg_lane_post(&c->lane, &job->job);
+}
+
+void fg_rd_consumer_committed(struct fg_bus_consumer *c, const struct fg_bus_position *partitions, size_t n,
+                              fg_bus_positions_cb done, void *arg)
+{
+    post(c, partitions, n, run_committed, done, arg);
+}
+
+void fg_rd_consumer_commit(struct fg_bus_consumer *c, const struct fg_bus_position *positions, size_t n,
+                           fg_bus_positions_cb done, void *arg)
+{
+    post(c, positions, n, run_commit, done, arg);
+}
