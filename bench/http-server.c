@@ -41,6 +41,7 @@ int main(int argc, char **argv)
     uv_signal_t term;
     uv_loop_t loop;
 
+    (void)signal(SIGPIPE, SIG_IGN);
     (void)uv_loop_init(&loop);
     config.loop = &loop;
     config.metrics = fg_metrics_new();

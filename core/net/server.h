@@ -47,7 +47,8 @@ struct fg_http_server_config {
     struct fg_logger logger;    /* copied */
 };
 
-/* Binds and listens. Errors: address in use or not ours, bad certificate or key, each naming the value. */
+/* Binds and listens. The process must ignore SIGPIPE, since libuv writes without MSG_NOSIGNAL. Errors: address in use
+ * or not ours, bad certificate or key, each naming the value. */
 int fg_http_server_new(const struct fg_http_server_config *config, struct fg_http_server **ret, struct fg_error *err);
 /* Stops listening, lets answers that have begun finish for deadline_ms from now, then cuts; closed(arg) when all is
  * gone. */

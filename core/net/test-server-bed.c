@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -107,6 +108,7 @@ void bed_start(struct bed *bed, void (*adjust)(struct fg_http_server_config *con
     struct fg_error err = FG_ERROR_NULL;
 
     *bed = (struct bed){.in = FG_BUF_INIT((size_t)64 << 20)};
+    (void)signal(SIGPIPE, SIG_IGN); /* as the program does: libuv writes without MSG_NOSIGNAL */
     assert_int_equal(uv_loop_init(&bed->loop), 0);
     bed->metrics = fg_metrics_new();
     config.metrics = bed->metrics;
