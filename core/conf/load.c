@@ -18,7 +18,8 @@ int fg_conf_parse(struct fg_slice text, const char *name, struct fg_conf_node **
     if (r == 0 && root->kind != FG_CONF_MAP) {
         const char *what = root->kind == FG_CONF_LIST ? "a list" : "a single value";
         if (fg_conf_is_nothing(root))
-            fg_conf_fault_add(faults, name, root->line, root->column, "there is nothing in it: a map of keys is expected");
+            fg_conf_fault_add(faults, name, root->line, root->column,
+                              "there is nothing in it: a map of keys is expected");
         else
             fg_conf_fault_add(faults, name, root->line, root->column, "this is %s: a map of keys is expected", what);
         r = -FG_E_CONFIG;

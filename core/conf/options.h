@@ -33,7 +33,8 @@ void fg_conf_values_secrets(const struct fg_conf_values *values, fg_write_cb cb,
 int fg_conf_table_check(const struct fg_option *table, struct fg_error *err);
 
 struct fg_json_writer;
-/* JSON Schema (2020-12) object for a table; @extra: written into "properties" first by the caller's callback; NULL: none. */
+/* JSON Schema (2020-12) object for a table; @extra: written into "properties" first by its
+ * caller; NULL: none. */
 void fg_conf_schema_write(struct fg_json_writer *w, const struct fg_option *table,
                           void (*extra)(struct fg_json_writer *w, void *arg), void *arg);
 /* The rows of a reference: text for terminals, a Markdown table, or JSON array. */

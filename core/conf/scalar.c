@@ -39,7 +39,9 @@ static void write_in_units(int64_t value, const struct unit *units, const char *
 
 void fg_conf_bound_write(const struct fg_option *option, int64_t value, struct fg_buf *out)
 {
-    static const struct unit durations[] = { { 86400000, "d" }, { 3600000, "h" }, { 60000, "m" }, { 1000, "s" }, { 0 } };
+    static const struct unit durations[] = {
+        { 86400000, "d" }, { 3600000, "h" }, { 60000, "m" }, { 1000, "s" }, { 0 },
+    };
     static const struct unit sizes[] = { { 1 << 30, "GiB" }, { 1 << 20, "MiB" }, { 1 << 10, "KiB" }, { 0 } };
 
     if (option->type == FG_OPTION_DURATION)

@@ -102,7 +102,8 @@ static int step(struct work *w, struct fg_conf_node **node, struct fg_conf_node 
         return 0;
     }
     if (w->path.ptr[0] != '.') {
-        fg_conf_fault_add(w->faults, set_name, 1, column_of(w, w->path.ptr), "a '.' or '=' is missing after the quotes");
+        fg_conf_fault_add(w->faults, set_name, 1, column_of(w, w->path.ptr),
+                          "a '.' or '=' is missing after the quotes");
         return fg_raise(-FG_E_CONFIG);
     }
     w->path = fg_slice_make(w->path.ptr + 1, w->path.len - 1);

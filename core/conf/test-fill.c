@@ -108,81 +108,82 @@ static void values_from_outside_may_stand_in_quotes(void **state)
     }
 }
 
+static const struct {
+    const char *yaml;
+    unsigned line, column;
+    const char *says;
+} bads[] = {
+    { "flag: yes", 1, 7, "`flag` must be true or false, not \"yes\": write true" },
+    { "flag: off", 1, 7, "not \"off\": write false" },
+    { "flag: \"true\"", 1, 7, "take the quotes off \"true\"" },
+    { "count: many", 1, 8, "`count` must be a whole number, not \"many\"" },
+    { "count: 1.5", 1, 8, "must be a whole number" },
+    { "count: \"5\"", 1, 8, "`count` must be a number: take the quotes off \"5\"" },
+    { "count: 0", 1, 8, "`count` must be between 1 and 100, not \"0\"" },
+    { "count: 101", 1, 8, "must be between 1 and 100" },
+    { "count: 99999999999999999999", 1, 8, "must be a whole number" },
+    { "count: [1]", 1, 8, "must be a single value, not a list" },
+    { "count: {a: 1}", 1, 8, "must be a single value, not a map" },
+    { "count:", 1, 7, "has no value" },
+    { "count: ~", 1, 8, "has no value" },
+    { "ratio: x", 1, 8, "`ratio` must be a number" },
+    { "ratio: 1.1", 1, 8, "must be between 0 and 1, not \"1.1\"" },
+    { "ratio: .nan", 1, 8, "must be a number" },
+    { "mode: fats", 1, 7, "`mode` must be fast or exact, not \"fats\": did you mean fast?" },
+    { "mode: Exact", 1, 7, "did you mean exact?" },
+    { "mode: q", 1, 7, "must be fast or exact, not \"q\"" },
+    { "poll: 5ms", 1, 7, "`poll` must be between 1s and 1h, not \"5ms\"" },
+    { "poll: 2h", 1, 7, "must be between 1s and 1h" },
+    { "poll: 10", 1, 7, "must be a duration such as 100ms, 10s, 5m, 1h or 2d, not \"10\": the unit is missing" },
+    { "poll: soon", 1, 7, "must be a duration" },
+    { "memory: 64KB", 1, 9, "`memory` must be a size such as 512, 64KiB, 4MiB or 1GiB, not \"64KB\"" },
+    { "memory: 2GiB", 1, 9, "must be between 512 and 1GiB, not \"2GiB\"" },
+    { "url: ftp://host", 1, 6, "must begin with http:// or https://" },
+    { "url: /relative", 1, 6, "must begin with http:// or https://" },
+    { "url: https:///x", 1, 6, "the host is missing" },
+    { "url: http://h:0/", 1, 6, "the port must be" },
+    { "url: http://h:99999/", 1, 6, "the port must be" },
+    { "url: http://a b/", 1, 6, "percent-encoded" },
+    { "url: 'http://a\\b/'", 1, 6, "percent-encoded" },
+    { "url: http://[::1/", 1, 6, "']' is missing" },
+    { "url: http://a%20b/", 1, 6, "no host has" },
+    { "path: ''", 1, 7, "must not be empty" },
+    { "pointer: a/b", 1, 10, "must be a JSON pointer" },
+    { "pointer: /~2", 1, 10, "must be a JSON pointer" },
+    { "folders: {a: 1}", 1, 10, "must be a list, not a map" },
+    { "folders: [a, [b]]", 1, 14, "must be a single value, not a list" },
+    { "folders: []", 1, 10, "must have between 1 and 3 entries, not 0" },
+    { "folders: [a, b, c, d]", 1, 10, "not 4" },
+    { "properties: [a]", 1, 13, "must be a map" },
+    { "properties: {x: [a]}", 1, 17, "`properties.x` must be a single value" },
+    { "commit: 5", 1, 9, "`commit` must be a map" },
+    { "commit:", 1, 8, "has no value: write its keys below it, or {}" },
+    { "commit:\n  records: 0", 2, 12, "`commit.records` must be at least 1, not \"0\"" },
+    { "commit: {recods: 1}", 1, 10, "unknown key \"recods\" in `commit`: did you mean `records`?" },
+    { "tls: {}", 1, 6, "`tls.ca` is missing in the map that begins here (certificates that are trusted)" },
+    { "tokens: {name: a}", 1, 9, "must be a list of maps" },
+    { "tokens:\n  - name: a\n  - {nam: b, name: c}\n", 3, 6,
+      "unknown key \"nam\" in `tokens[1]`: did you mean `name`?" },
+    { "tokens: [{scopes: read}]", 1, 10, "`tokens[0].name` is missing" },
+    { "tokens: [x]", 1, 10, "`tokens` must be a map" },
+    { "naem: x", 1, 1, "unknown key \"naem\": did you mean `name`?" },
+    { "plugn: x", 1, 1, "did you mean `plugin`?" },
+    { "zzzzzzzz: x", 1, 1, "unknown key \"zzzzzzzz\"" },
+};
+
 static void bad_values_are_told_at_their_place(void **state)
 {
-    static const struct {
-        const char *yaml;
-        unsigned line, column;
-        const char *says;
-    } cases[] = {
-        { "flag: yes", 1, 7, "`flag` must be true or false, not \"yes\": write true" },
-        { "flag: off", 1, 7, "not \"off\": write false" },
-        { "flag: \"true\"", 1, 7, "take the quotes off \"true\"" },
-        { "count: many", 1, 8, "`count` must be a whole number, not \"many\"" },
-        { "count: 1.5", 1, 8, "must be a whole number" },
-        { "count: \"5\"", 1, 8, "`count` must be a number: take the quotes off \"5\"" },
-        { "count: 0", 1, 8, "`count` must be between 1 and 100, not \"0\"" },
-        { "count: 101", 1, 8, "must be between 1 and 100" },
-        { "count: 99999999999999999999", 1, 8, "must be a whole number" },
-        { "count: [1]", 1, 8, "must be a single value, not a list" },
-        { "count: {a: 1}", 1, 8, "must be a single value, not a map" },
-        { "count:", 1, 7, "has no value" },
-        { "count: ~", 1, 8, "has no value" },
-        { "ratio: x", 1, 8, "`ratio` must be a number" },
-        { "ratio: 1.1", 1, 8, "must be between 0 and 1, not \"1.1\"" },
-        { "ratio: .nan", 1, 8, "must be a number" },
-        { "mode: fats", 1, 7, "`mode` must be fast or exact, not \"fats\": did you mean fast?" },
-        { "mode: Exact", 1, 7, "did you mean exact?" },
-        { "mode: q", 1, 7, "must be fast or exact, not \"q\"" },
-        { "poll: 5ms", 1, 7, "`poll` must be between 1s and 1h, not \"5ms\"" },
-        { "poll: 2h", 1, 7, "must be between 1s and 1h" },
-        { "poll: 10", 1, 7, "must be a duration such as 100ms, 10s, 5m, 1h or 2d, not \"10\": the unit is missing" },
-        { "poll: soon", 1, 7, "must be a duration" },
-        { "memory: 64KB", 1, 9, "`memory` must be a size such as 512, 64KiB, 4MiB or 1GiB, not \"64KB\"" },
-        { "memory: 2GiB", 1, 9, "must be between 512 and 1GiB, not \"2GiB\"" },
-        { "url: ftp://host", 1, 6, "must begin with http:// or https://" },
-        { "url: /relative", 1, 6, "must begin with http:// or https://" },
-        { "url: https:///x", 1, 6, "the host is missing" },
-        { "url: http://h:0/", 1, 6, "the port must be" },
-        { "url: http://h:99999/", 1, 6, "the port must be" },
-        { "url: http://a b/", 1, 6, "percent-encoded" },
-        { "url: 'http://a\\b/'", 1, 6, "percent-encoded" },
-        { "url: http://[::1/", 1, 6, "']' is missing" },
-        { "url: http://a%20b/", 1, 6, "no host has" },
-        { "path: ''", 1, 7, "must not be empty" },
-        { "pointer: a/b", 1, 10, "must be a JSON pointer" },
-        { "pointer: /~2", 1, 10, "must be a JSON pointer" },
-        { "folders: {a: 1}", 1, 10, "must be a list, not a map" },
-        { "folders: [a, [b]]", 1, 14, "must be a single value, not a list" },
-        { "folders: []", 1, 10, "must have between 1 and 3 entries, not 0" },
-        { "folders: [a, b, c, d]", 1, 10, "not 4" },
-        { "properties: [a]", 1, 13, "must be a map" },
-        { "properties: {x: [a]}", 1, 17, "`properties.x` must be a single value" },
-        { "commit: 5", 1, 9, "`commit` must be a map" },
-        { "commit:", 1, 8, "has no value: write its keys below it, or {}" },
-        { "commit:\n  records: 0", 2, 12, "`commit.records` must be at least 1, not \"0\"" },
-        { "commit: {recods: 1}", 1, 10, "unknown key \"recods\" in `commit`: did you mean `records`?" },
-        { "tls: {}", 1, 6, "`tls.ca` is missing in the map that begins here (certificates that are trusted)" },
-        { "tokens: {name: a}", 1, 9, "must be a list of maps" },
-        { "tokens:\n  - name: a\n  - {nam: b, name: c}\n", 3, 6, "unknown key \"nam\" in `tokens[1]`: did you mean `name`?" },
-        { "tokens: [{scopes: read}]", 1, 10, "`tokens[0].name` is missing" },
-        { "tokens: [x]", 1, 10, "`tokens` must be a map" },
-        { "naem: x", 1, 1, "unknown key \"naem\": did you mean `name`?" },
-        { "plugn: x", 1, 1, "did you mean `plugin`?" },
-        { "zzzzzzzz: x", 1, 1, "unknown key \"zzzzzzzz\"" },
-    };
-
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < sizeof(bads) / sizeof(bads[0]); i++) {
         char yaml[256];
         struct filled f;
 
-        (void)snprintf(yaml, sizeof(yaml), "%s\nname: n\n", cases[i].yaml);
+        (void)snprintf(yaml, sizeof(yaml), "%s\nname: n\n", bads[i].yaml);
         f = fill(yaml);
         if (f.r >= 0 || f.faults.len != 1)
-            fail_msg("%s: %zu faults", cases[i].yaml, f.faults.len);
-        if (f.faults.items[0].line != cases[i].line || f.faults.items[0].column != cases[i].column ||
-            !strstr(f.faults.items[0].text, cases[i].says))
-            fail_msg("%s: %u:%u: %s", cases[i].yaml, f.faults.items[0].line, f.faults.items[0].column,
+            fail_msg("%s: %zu faults", bads[i].yaml, f.faults.len);
+        if (f.faults.items[0].line != bads[i].line || f.faults.items[0].column != bads[i].column ||
+            !strstr(f.faults.items[0].text, bads[i].says))
+            fail_msg("%s: %u:%u: %s", bads[i].yaml, f.faults.items[0].line, f.faults.items[0].column,
                      f.faults.items[0].text);
         assert_null(f.values);
         assert_null(f.config.name);
@@ -264,7 +265,8 @@ static void tables_with_mistakes_are_refused(void **state)
     static const struct fg_option self[] = {
         { .key = "x", .type = FG_OPTION_GROUP, .summary = "s", .members = self, .members_size = 8 }, FG_OPTION_END };
     static const struct fg_option far[] = { { .key = "y", .offset = 8, .summary = "s" }, FG_OPTION_END };
-    static const struct fg_option must[] = { { .key = "y", .flags = FG_OPTION_REQUIRED, .summary = "s" }, FG_OPTION_END };
+    static const struct fg_option must[] = {
+        { .key = "y", .flags = FG_OPTION_REQUIRED, .summary = "s" }, FG_OPTION_END };
     static const struct {
         struct fg_option option;
         const char *says;

@@ -56,7 +56,9 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    static const char *const names[] = { "plain", "windows", "two", "empty", "nul", "latin1", "large", "limit", "fifo" };
+    static const char *const names[] = {
+        "plain", "windows", "two", "empty", "nul", "latin1", "large", "limit", "fifo",
+    };
     char path[128];
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -114,7 +116,8 @@ static void what_was_written_and_whether_a_file_took_part_is_kept(void **state)
     FG_CLEANUP(fg_conf_faults_deinit) struct fg_conf_faults faults = FG_CONF_FAULTS_NULL;
     struct fg_conf_node *root = NULL;
 
-    assert_int_equal(parse("a: ${file:plain}\nb: ${env:FG_TEST_SET}\nc: x\n${env:FG_TEST_SET}: 1\n", &root, &faults), 0);
+    assert_int_equal(parse("a: ${file:plain}\nb: ${env:FG_TEST_SET}\nc: x\n${env:FG_TEST_SET}: 1\n", &root,
+                           &faults), 0);
     assert_string_equal(fg_conf_get(root, "a")->written, "${file:plain}");
     assert_true(fg_conf_get(root, "a")->from_file);
     assert_string_equal(fg_conf_get(root, "b")->written, "${env:FG_TEST_SET}");

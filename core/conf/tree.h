@@ -3,8 +3,9 @@
  * A YAML file as a tree that remembers line and column of every key and value.
  *
  * Made from libyaml's event API: at most 1 MiB, nesting at most 32, no aliases or anchors, no tags, no duplicate keys,
- * no merge keys, no tabs as indentation, one document. ${env:NAME}, ${env:NAME:-default} and ${file:PATH} are replaced in scalar values while loading
- * ("$${" is a literal "${"); as in a shell, the default stands in for an empty variable too. Every fault found is told, not only the first.
+ * no merge keys, no tabs as indentation, one document. ${env:NAME}, ${env:NAME:-default} and ${file:PATH} are
+ * replaced in scalar values while loading ("$${" is a literal "${"); as in a shell, the default stands in for an empty
+ * variable too. Every fault found is told, not only the first.
  */
 #pragma once
 
@@ -91,8 +92,8 @@ const struct fg_conf_node *fg_conf_get(const struct fg_conf_node *map, const cha
 const struct fg_conf_node *fg_conf_path(const struct fg_conf_node *root, const char *path);
 /*
  * fg_conf_set() - override one value (--set path=value); missing maps on the way are made
- * @assignment: "pipelines.ingest.source.poll=5s"; the path as for fg_conf_path(), the value is YAML flow text. A key with
- *   dots that is not in the file yet needs quotes: kafka."bootstrap.servers"=localhost:9092
+ * @assignment: "pipelines.ingest.source.poll=5s"; the path as for fg_conf_path(), the value is YAML flow text. A
+ *   key with dots that is not in the file yet needs quotes: kafka."bootstrap.servers"=localhost:9092
  * Faults name "--set" as the file.
  */
 int fg_conf_set(struct fg_conf_node *root, const char *assignment, struct fg_conf_faults *faults);
