@@ -233,17 +233,17 @@ static void reply_asset(struct control *c, struct fg_exchange *x, const char *ty
 
 static void get_page(void *self, struct fg_exchange *x)
 {
-    reply_asset(self, x, "text/html; charset=utf-8", asset_page_html, sizeof(asset_page_html));
+    reply_asset(self, x, "text/html; charset=utf-8", asset_page_html, asset_page_html_size);
 }
 
 static void get_style(void *self, struct fg_exchange *x)
 {
-    reply_asset(self, x, "text/css; charset=utf-8", asset_page_css, sizeof(asset_page_css));
+    reply_asset(self, x, "text/css; charset=utf-8", asset_page_css, asset_page_css_size);
 }
 
 static void get_script(void *self, struct fg_exchange *x)
 {
-    reply_asset(self, x, "text/javascript; charset=utf-8", asset_page_js, sizeof(asset_page_js));
+    reply_asset(self, x, "text/javascript; charset=utf-8", asset_page_js, asset_page_js_size);
 }
 
 #define OBJECT "{\"type\":\"object\"}"
