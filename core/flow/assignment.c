@@ -103,7 +103,7 @@ static void step_revoking(struct fg_pipeline *p)
 {
     bool late = p->now_ms >= p->revoke_deadline_ms;
 
-    if (late)
+    if (late && p->n_batches)
         fg_flow_forget(p);
     if (p->n_batches || p->publishing) {
         if (!late)
@@ -131,7 +131,7 @@ void fg_flow_step_assignment(struct fg_pipeline *p)
         begin_revoke(p, p->stop_deadline_ms);
     if (p->assignment == FG_ASSIGN_REVOKING)
         step_revoking(p);
-    if (!p->want_run && p->assignment == FG_ASSIGN_NONE)
+    if (!p->want_run && p->assignment == FG_ASSIGN_NONE && !p->publishing)
         fg_flow_kick(p); /* drained: the session closes */
     if (p->assignment != FG_ASSIGN_NONE || !p->is_given || !p->want_run || p->publishing)
         return;

@@ -135,7 +135,6 @@ void fg_flow_forget(struct fg_pipeline *p)
     fg_assert(fg_list_empty(&p->to_sink));
     fg_assert(fg_list_empty(&p->sink_retries));
     p->n_to_work = p->n_to_sink = 0;
-    fg_flow_kick(p);
 }
 
 /* Early: nothing came for a while, all is done, and committing once more is no burden. */
