@@ -258,6 +258,7 @@ int fg_config_load(const char *path, struct fg_slice text, const char *const *se
     struct fg_config *c = fg_calloc(1, sizeof(*c));
     struct loading l = { .config = c, .plugins = plugins, .faults = faults };
     const struct fg_conf_node *http;
+    size_t before = faults->len;
     int r;
 
     c->path = strdup(path);
@@ -273,10 +274,10 @@ int fg_config_load(const char *path, struct fg_slice text, const char *const *se
         http = fg_conf_get(c->tree, "http");
         c->controls = load_nodes(&l, fg_conf_get(http, "plugins"), FG_KIND_CONTROL, "http.plugins", &c->n_controls);
         load_pipelines(&l);
-        if (!c->n_pipelines && !c->n_controls && faults->len == 0)
+        if (!c->n_pipelines && !c->n_controls && faults->len == before)
             fault(&l, c->tree, "the file declares no pipelines and no HTTP plugins: there is nothing to run");
     }
-    if (faults->len || r < 0) {
+    if (faults->len > before || r < 0) {
         fg_conf_faults_sort(faults);
         fg_config_free(c);
         return fg_raise(-FG_E_CONFIG);
