@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a pipeline does when things break: outages, aborts, dead handles, rebalances, stops. On simulated Kafka. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+#include "../../test/model/flow-rig.h"
+
+static void put_many(struct rig *rig, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        char key[16], value[32];
+        (void)snprintf(key, sizeof(key), "k%u", i % 4);
+        (void)snprintf(value, sizeof(value), "k%u-%u", i % 4, i / 4);
+        rig_put(rig, key, value);
+    }
+}
+
+static void expect_exactly(struct rig *rig, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        char key[16], value[32];
+        const struct model_record *r;
+        (void)snprintf(key, sizeof(key), "k%u", i % 4);
+        (void)snprintf(value, sizeof(value), "k%u-%u!", i % 4, i / 4);
+        r = rig_seen(rig, "out", key, i / 4);
+        assert_non_null(r);
+        assert_true(fg_slice_is(r->value, value));
+    }
+    assert_int_equal(model_count(model_topic(&rig->bus, "out", 1)), n);
+    assert_int_equal(model_count(model_topic(&rig->bus, "dead", 1)), 0);
+}
+
+static void an_outage_obeys_retry_after_then_delivers_all(void **state)
+{
+    struct rig rig;
+    size_t first_wave;
+
+    rig_init(&rig, 1);
+    rig_use_sink(&rig);
+    put_many(&rig, 100);
+    rig.outage_until_ms = 25000;
+    rig.retry_after_ms = 5000;
+    rig_open(&rig);
+    assert_true(rig_until_state(&rig, FG_PIPELINE_TROUBLED, 5000));
+    assert_string_equal(rig_status(&rig).trouble_node, "sink");
+    assert_true(rig_status(&rig).ready);
+    assert_true(rig_status(&rig).next_attempt_ms > 0);
+    sim_run_for(&rig.sim, 1000);
+    first_wave = rig.n_outage_calls;
+    assert_true(first_wave <= 12); /* what was in flight when it began: 3 deliveries of 4 */
+    assert_true(rig_until_count(&rig, "out", 100, 120000));
+    for (size_t i = first_wave; i < rig.n_outage_calls; i++)
+        assert_true(rig.outage_calls[i] - rig.outage_calls[i - 1] >= 5000); /* one probe at a time, never early */
+    assert_true(rig.n_outage_calls > first_wave);
+    assert_true(rig.first_after_ms - rig.outage_calls[rig.n_outage_calls - 1] >= 5000);
+    expect_exactly(&rig, 100);
+    assert_int_equal(rig_status(&rig).state, FG_PIPELINE_RUNNING);
+    rig_deinit(&rig);
+}
+
+static void an_outage_without_a_word_is_tried_with_back_off(void **state)
+{
+    struct rig rig;
+
+    rig_init(&rig, 2);
+    rig_use_sink(&rig);
+    put_many(&rig, 40);
+    rig.outage_until_ms = 600000;
+    rig_open(&rig);
+    sim_run_for(&rig.sim, 599000);
+    assert_in_range(rig.n_outage_calls, 15, 150); /* 10 min at about 15 s, after a quicker start */
+    assert_int_equal(model_count(model_topic(&rig.bus, "dead", 1)), 0);
+    assert_true(rig_until_count(&rig, "out", 40, 60000));
+    expect_exactly(&rig, 40);
+    rig_deinit(&rig);
+}
+
+static void an_abort_gives_the_same_output_once(void **state)
+{
+    for (uint64_t seed = 1; seed <= 100; seed++) {
+        struct rig rig;
+
+        rig_init(&rig, seed);
+        rig_use_sink(&rig);
+        rig_use_transform(&rig);
+        rig.config.commit_records = 10;
+        model_fault(&rig.bus, seed % 3 ? MODEL_FAULT_NONE : MODEL_FAULT_ABORT);
+        model_fault(&rig.bus, MODEL_FAULT_ABORT);
+        put_many(&rig, 100);
+        rig_open(&rig);
+        assert_true(rig_until_count(&rig, "out", 100, 60000));
+        sim_run_for(&rig.sim, 500);
+        expect_exactly(&rig, 100);
+        assert_int_equal(rig_status(&rig).aborts, seed % 3 ? 1 : 2);
+        rig_deinit(&rig);
+    }
+}
+
+static void a_dead_producer_is_opened_anew(void **state)
+{
+    struct rig rig;
+
+    rig_init(&rig, 3);
+    rig_use_sink(&rig);
+    rig.config.commit_records = 10;
+    model_fault(&rig.bus, MODEL_FAULT_NONE);
+    model_fault(&rig.bus, MODEL_FAULT_DEAD);
+    put_many(&rig, 100);
+    rig_open(&rig);
+    assert_true(rig_until_count(&rig, "out", 100, 60000));
+    sim_run_for(&rig.sim, 500);
+    expect_exactly(&rig, 100);
+    assert_int_equal(rig.bus.n_opened_producers, 2);
+    assert_int_equal(rig_status(&rig).handles_recreated, 1);
+    assert_int_equal(rig_status(&rig).state, FG_PIPELINE_RUNNING);
+    rig_deinit(&rig);
+}
+
+static void whatever_breaks_the_output_is_exact(void **state)
+{
+    for (uint64_t seed = 1; seed <= 300; seed++) {
+        struct rig rig;
+
+        rig_init(&rig, seed);
+        rig_use_sink(&rig);
+        rig_use_transform(&rig);
+        rig.config.commit_records = 5 + seed % 20;
+        rig.config.retry_cap_ms = 1000;
+        rig.bus.abort_percent = 15;
+        rig.bus.dead_percent = 5;
+        rig.sink_ms_max = seed % 30;
+        put_many(&rig, 120);
+        rig_open(&rig);
+        for (int i = 0; i < 8; i++) {
+            sim_run_for(&rig.sim, sim_random(&rig.sim, 300));
+            if (sim_random(&rig.sim, 3) == 0)
+                model_rebalance(&rig.bus, sim_random(&rig.sim, 2));
+            if (sim_random(&rig.sim, 5) == 0) {
+                rig_stop(&rig, sim_random(&rig.sim, 2));
+                rig_open(&rig);
+            }
+        }
+        assert_true(rig_until_count(&rig, "out", 120, 300000));
+        sim_run_for(&rig.sim, 2000);
+        expect_exactly(&rig, 120);
+        rig_stop(&rig, sim_random(&rig.sim, 2));
+        rig_deinit(&rig);
+    }
+}
+
+static void a_missing_topic_fails_until_it_is_there(void **state)
+{
+    struct rig rig;
+
+    rig_init(&rig, 4);
+    rig.outputs[1].topic = "later";
+    put_many(&rig, 4);
+    rig_open(&rig);
+    assert_true(rig_until_state(&rig, FG_PIPELINE_FAILED, 1000));
+    assert_non_null(strstr(rig_status(&rig).trouble.text, "topic \"later\" does not exist: create it"));
+    assert_false(rig_status(&rig).ready);
+    sim_run_for(&rig.sim, 10000);
+    model_topic(&rig.bus, "later", 1);
+    assert_true(rig_until_count(&rig, "out", 4, 60000));
+    assert_int_equal(rig_status(&rig).state, FG_PIPELINE_RUNNING);
+    rig_deinit(&rig);
+}
+
+static void kafka_away_at_start_is_trouble_not_failure(void **state)
+{
+    struct rig rig;
+
+    rig_init(&rig, 5);
+    rig.bus.away = true;
+    put_many(&rig, 4);
+    rig_open(&rig);
+    assert_true(rig_until_state(&rig, FG_PIPELINE_TROUBLED, 1000));
+    assert_string_equal(rig_status(&rig).trouble_node, "kafka");
+    sim_run_for(&rig.sim, 5000);
+    rig.bus.away = false;
+    assert_true(rig_until_count(&rig, "out", 4, 60000));
+    assert_int_equal(rig_status(&rig).state, FG_PIPELINE_RUNNING);
+    rig_deinit(&rig);
+}
+
+static void trouble_with_kafka_shows_and_clears(void **state)
+{
+    struct fg_error err;
+    struct rig rig;
+    unsigned changed;
+
+    rig_init(&rig, 6);
+    rig_open(&rig);
+    assert_true(rig_until_state(&rig, FG_PIPELINE_RUNNING, 1000));
+    changed = rig.n_changed;
+    fg_error_set(&err, FG_E_UNAVAILABLE, FG_ERROR_RETRIABLE, "all brokers are down");
+    model_trouble(&rig.bus, &err);
+    sim_run_for(&rig.sim, 10);
+    assert_int_equal(rig_status(&rig).state, FG_PIPELINE_TROUBLED);
+    assert_string_equal(rig_status(&rig).trouble.text, "all brokers are down");
+    model_trouble(&rig.bus, NULL);
+    sim_run_for(&rig.sim, 10);
+    assert_int_equal(rig_status(&rig).state, FG_PIPELINE_RUNNING);
+    assert_int_equal(rig.n_changed, changed + 2);
+    rig_deinit(&rig);
+}
+
+static void without_a_dead_topic_a_bad_record_fails_the_pipeline(void **state)
+{
+    struct rig rig;
+
+    rig_init(&rig, 7);
+    rig_use_sink(&rig);
+    rig.config.dead_topic = NULL;
+    rig_put(&rig, "k0", "refuse");
+    rig_open(&rig);
+    assert_true(rig_until_state(&rig, FG_PIPELINE_FAILED, 5000));
+    assert_string_equal(rig_status(&rig).trouble_node, "sink");
+    assert_non_null(strstr(rig_status(&rig).trouble.text, "the service refuses this"));
+    sim_run_for(&rig.sim, 20000);
+    assert_int_equal(rig_status(&rig).state, FG_PIPELINE_FAILED);
+    assert_int_equal(rig_status(&rig).commits, 0);
+    assert_true(model_committed(&rig.bus, "g", "in", 0) <= 0);
+    rig_deinit(&rig);
+}
+
+static void a_fatal_plugin_fails_the_pipeline_and_is_started_again(void **state)
+{
+    struct rig rig;
+
+    rig_init(&rig, 8);
+    rig_use_sink(&rig);
+    rig_put(&rig, "k0", "fatal");
+    rig_open(&rig);
+    assert_true(rig_until_state(&rig, FG_PIPELINE_FAILED, 5000));
+    assert_string_equal(rig_status(&rig).trouble.text, "the sink cannot go on");
+    sim_run_for(&rig.sim, 30000);
+    assert_true(rig.bus.n_opened_producers >= 3);
+    rig_deinit(&rig);
+}
+
+static void a_double_answer_names_the_plugin(void **state)
+{
+    struct rig rig;
+
+    rig_init(&rig, 9);
+    rig_use_sink(&rig);
+    rig_put(&rig, "k0", "twice");
+    rig_open(&rig);
+    assert_true(rig_until_state(&rig, FG_PIPELINE_FAILED, 5000));
+    assert_non_null(strstr(rig_status(&rig).trouble.text, "plugin \"sink-rig\" answered record 0 of a delivery twice"));
+    rig_deinit(&rig);
+}
+
+static void a_pause_takes_nothing_in(void **state)
+{
+    struct rig rig;
+    size_t before;
+
+    rig_init(&rig, 10);
+    rig_use_sink(&rig);
+    rig_open(&rig);
+    put_many(&rig, 20);
+    assert_true(rig_until_count(&rig, "out", 20, 5000));
+    fg_pipeline_pause(rig.pipeline);
+    fg_pipeline_pause(rig.pipeline);
+    assert_true(rig_until_state(&rig, FG_PIPELINE_PAUSED, 1000));
+    sim_run_for(&rig.sim, 100);
+    before = rig_status(&rig).records_in;
+    for (unsigned i = 20; i < 60; i++) {
+        char key[16], value[32];
+        (void)snprintf(key, sizeof(key), "k%u", i % 4);
+        (void)snprintf(value, sizeof(value), "k%u-%u", i % 4, i / 4);
+        rig_put(&rig, key, value);
+    }
+    sim_run_for(&rig.sim, 5000);
+    assert_int_equal(rig_status(&rig).records_in, before);
+    assert_int_equal(rig_status(&rig).in_flight_records, 0);
+    fg_pipeline_resume(rig.pipeline);
+    assert_true(rig_until_count(&rig, "out", 60, 5000));
+    expect_exactly(&rig, 60);
+    rig_deinit(&rig);
+}
+
+static void the_budget_pauses_the_topic(void **state)
+{
+    static char big[2048];
+    struct rig rig;
+    size_t most = 0;
+
+    rig_init(&rig, 11);
+    fg_budget_init(&rig.budget, 64u << 10);
+    rig_use_sink(&rig);
+    rig.config.commit_records = 10;
+    rig.outage_until_ms = 60000;
+    memset(big, 'x', sizeof(big) - 1);
+    for (int i = 0; i < 200; i++)
+        rig_put(&rig, "k", big);
+    rig_open(&rig);
+    for (int i = 0; i < 10000; i++) {
+        sim_run_for(&rig.sim, 5);
+        if (atomic_load(&rig.budget.used) > most)
+            most = atomic_load(&rig.budget.used);
+    }
+    assert_true(most > 40u << 10);
+    assert_true(most < 80u << 10);
+    assert_true(rig_until_count(&rig, "out", 200, 120000));
+    rig_deinit(&rig);
+}
+
+static void a_stop_drains(void **state)
+{
+    for (uint64_t seed = 1; seed <= 100; seed++) {
+        struct rig rig;
+        size_t out;
+
+        rig_init(&rig, seed);
+        rig_use_sink(&rig);
+        rig_use_transform(&rig);
+        rig.sink_ms_max = 50;
+        put_many(&rig, 100);
+        rig_open(&rig);
+        assert_true(rig_until_count(&rig, "out", 1 + seed % 60, 10000));
+        rig_stop(&rig, false);
+        assert_int_equal(rig.n_cancelled, 0);
+        out = model_count(model_topic(&rig.bus, "out", 2));
+        assert_true(out >= 1 + seed % 60);
+        rig_open(&rig);
+        assert_true(rig_until_count(&rig, "out", 100, 10000));
+        expect_exactly(&rig, 100);
+        rig_deinit(&rig);
+    }
+}
+
+static void a_stop_cuts_what_does_not_end(void **state)
+{
+    struct rig rig;
+    uint64_t began;
+
+    rig_init(&rig, 12);
+    rig_use_sink(&rig);
+    rig_put(&rig, "k0", "hang");
+    rig_open(&rig);
+    assert_true(rig_until_state(&rig, FG_PIPELINE_RUNNING, 1000));
+    sim_run_for(&rig.sim, 500);
+    began = rig.sim.now_ms;
+    rig_stop(&rig, false);
+    assert_in_range(rig.sim.now_ms - began, 3000, 3100);
+    assert_int_equal(rig.n_cancelled, 1);
+    rig_open(&rig);
+    sim_run_for(&rig.sim, 500);
+    began = rig.sim.now_ms;
+    rig_stop(&rig, true);
+    assert_true(rig.sim.now_ms - began < 100);
+    assert_int_equal(rig.n_cancelled, 2);
+    assert_true(model_committed(&rig.bus, "g", "in", 0) <= 0);
+    rig_deinit(&rig);
+}
+
+static void count_up(void *arg)
+{
+    ++*(unsigned *)arg;
+}
+
+static void stop_may_be_called_in_any_state_and_twice(void **state)
+{
+    for (uint64_t at = 0; at < 120; at += 3) {
+        struct rig rig;
+        unsigned stopped = 0;
+
+        rig_init(&rig, at + 1);
+        rig_use_sink(&rig);
+        put_many(&rig, 20);
+        rig_put(&rig, "k0", "hang");
+        rig_open(&rig);
+        sim_run_for(&rig.sim, at);
+        fg_pipeline_stop(rig.pipeline, false, count_up, &stopped);
+        fg_pipeline_stop(rig.pipeline, at % 2, count_up, &stopped);
+        sim_run_for(&rig.sim, 4000);
+        assert_int_equal(stopped, 2);
+        assert_int_equal(rig_status(&rig).state, FG_PIPELINE_STOPPED);
+        fg_pipeline_stop(rig.pipeline, false, count_up, &stopped);
+        fg_pipeline_start(rig.pipeline); /* in the middle of a stop: after it */
+        sim_run_for(&rig.sim, 10);
+        assert_int_equal(stopped, 3);
+        sim_run_for(&rig.sim, 500);
+        assert_int_equal(rig_status(&rig).state, FG_PIPELINE_RUNNING);
+        rig_deinit(&rig);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_outage_obeys_retry_after_then_delivers_all),
+        cmocka_unit_test(an_outage_without_a_word_is_tried_with_back_off),
+        cmocka_unit_test(an_abort_gives_the_same_output_once),
+        cmocka_unit_test(a_dead_producer_is_opened_anew),
+        cmocka_unit_test(whatever_breaks_the_output_is_exact),
+        cmocka_unit_test(a_missing_topic_fails_until_it_is_there),
+        cmocka_unit_test(kafka_away_at_start_is_trouble_not_failure),
+        cmocka_unit_test(trouble_with_kafka_shows_and_clears),
+        cmocka_unit_test(without_a_dead_topic_a_bad_record_fails_the_pipeline),
+        cmocka_unit_test(a_fatal_plugin_fails_the_pipeline_and_is_started_again),
+        cmocka_unit_test(a_double_answer_names_the_plugin),
+        cmocka_unit_test(a_pause_takes_nothing_in),
+        cmocka_unit_test(the_budget_pauses_the_topic),
+        cmocka_unit_test(a_stop_drains),
+        cmocka_unit_test(a_stop_cuts_what_does_not_end),
+        cmocka_unit_test(stop_may_be_called_in_any_state_and_twice),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
