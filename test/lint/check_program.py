@@ -63,6 +63,19 @@ def validate(tree, path):
     return [f"{path}: exit {answer.returncode}: {(answer.stderr + answer.stdout).strip()}"]
 
 
+REFERENCE = "docs/configuration.md"
+
+
+def compare_reference(tree):
+    """The tables of the file's own keys stand at the end of the page as the program prints them."""
+    answer = call(tree, "schema", "--format", "markdown")
+    if answer.returncode:
+        return [f"`fragua schema --format markdown` exits {answer.returncode}: {answer.stderr.strip()}"]
+    if not answer.stdout.startswith("## ") or not tree.text(REFERENCE).endswith("\n" + answer.stdout):
+        return [f"{REFERENCE} does not end with what `fragua schema --format markdown` prints"]
+    return []
+
+
 def cases(tree):
     plugins = sorted({path.split("/")[1] for path in tree.files(".c", under=("plugins/",))})
     configs = [path for path in tree.files(".yaml", under=("config/",)) if not path.endswith(".test.yaml")]
@@ -72,7 +85,7 @@ def cases(tree):
         program(tree)
     except Skip as reason:
         return [("options in README.md equal those of the program", reason), ("example configurations hold", reason)]
-    result = []
+    result = [(f"{REFERENCE} equals the program's tables", compare_reference(tree))]
     for plugin in plugins:
         name = f"options of {plugin} equal those in its README.md"
         result.append((name, compare_options(tree, plugin) if plugin in built else Skip(f"{plugin} is not built")))
