@@ -119,7 +119,8 @@ void fg_flow_forget(struct fg_pipeline *p)
 
     p->epoch++;
     fg_flow_deliver_forget(p);
-    fg_list_for_each_safe(l, next, &p->batches) {
+    fg_list_for_each_safe(l, next, &p->batches)
+    {
         struct fg_flow_batch *batch = batch_at(l);
         if (batch != p->publishing) {
             fg_flow_batch_free(batch);
@@ -189,7 +190,7 @@ void fg_flow_slot_dead(struct fg_slot *slot, const char *node, unsigned attempts
 
     if (!slot->dead) {
         slot->dead = fg_calloc(1, sizeof(*slot->dead));
-        *slot->dead = (struct fg_dead){ .err = *err, .node = node, .attempts = attempts };
+        *slot->dead = (struct fg_dead){.err = *err, .node = node, .attempts = attempts};
     }
     /* parts that still wait are withdrawn; those that the sink holds are waited for, and count no more */
     for (size_t i = 0; i < slot->n_items; i++) {
@@ -207,8 +208,8 @@ void fg_flow_slot_dead(struct fg_slot *slot, const char *node, unsigned attempts
     slot_end(slot, FG_SLOT_DEAD);
     if (!p->c.dead_topic) {
         struct fg_error why;
-        fg_error_set(&why, slot->dead->err.code, 0, "a record cannot be handled and there is no dead-letters topic: %.160s",
-                     slot->dead->err.text);
+        fg_error_set(&why, slot->dead->err.code, 0,
+                     "a record cannot be handled and there is no dead-letters topic: %.160s", slot->dead->err.text);
         fg_flow_fail(p, slot->dead->node, &why);
     }
 }

@@ -13,8 +13,8 @@
 #include "fragua/host.h"
 
 struct fg_budget {
-    atomic_size_t used; /* bytes */
-    size_t limit;       /* bytes */
+    atomic_size_t used;     /* bytes */
+    size_t limit;           /* bytes */
     struct fg_list waiters; /* of fg_budget_waiter::link; loop thread */
 };
 
@@ -28,7 +28,7 @@ void fg_budget_init(struct fg_budget *budget, size_t limit);
 bool fg_budget_try_charge(struct fg_budget *budget, size_t bytes); /* [any thread] false: no room */
 void fg_budget_charge(struct fg_budget *budget, size_t bytes);     /* [any thread] */
 void fg_budget_credit(struct fg_budget *budget, size_t bytes);     /* [any thread] */
-bool fg_budget_has_room(const struct fg_budget *budget);           /* [any thread] under three quarters: inputs may take */
+bool fg_budget_has_room(const struct fg_budget *budget); /* [any thread] under three quarters: inputs may take */
 void fg_budget_wait(struct fg_budget *budget, struct fg_budget_waiter *waiter); /* loop; repeatable */
-void fg_budget_unwait(struct fg_budget_waiter *waiter); /* loop; repeatable */
-void fg_budget_wake(struct fg_budget *budget);          /* loop: after credit was given, calls waiters while there is room */
+void fg_budget_unwait(struct fg_budget_waiter *waiter);                         /* loop; repeatable */
+void fg_budget_wake(struct fg_budget *budget); /* loop: after credit was given, calls waiters while there is room */

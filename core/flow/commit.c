@@ -120,7 +120,7 @@ static void batch_committed(struct fg_pipeline *p, struct fg_flow_batch *batch)
 
 static void batch_aborted(struct fg_pipeline *p)
 {
-    const struct fg_error unnamed = { .code = FG_E_UNAVAILABLE, .retriable = true, .text = "the commit was aborted" };
+    const struct fg_error unnamed = {.code = FG_E_UNAVAILABLE, .retriable = true, .text = "the commit was aborted"};
     const struct fg_error *err = p->outcome_err.code ? &p->outcome_err : &unnamed;
 
     p->publishing = NULL;
@@ -180,5 +180,8 @@ void fg_flow_step_commit(struct fg_pipeline *p)
     if (batch->out.n == 0 && (p->c.n_outputs == 0 || !p->exactly_once))
         commit_offsets(p, batch);
     else
-        publish(p, batch, p->exactly_once ? FG_COMMIT_ALL : batch->out.n_records ? FG_COMMIT_RECORDS : FG_COMMIT_CURSORS);
+        publish(p, batch,
+                p->exactly_once        ? FG_COMMIT_ALL
+                : batch->out.n_records ? FG_COMMIT_RECORDS
+                                       : FG_COMMIT_CURSORS);
 }

@@ -24,7 +24,7 @@ void fg_cursor_map_clear(struct fg_cursor_map *map)
         for (struct fg_cursor_entry *e = map->buckets[i]; e;)
             e = entry_free(e);
     free(map->buckets);
-    *map = (struct fg_cursor_map){ 0 };
+    *map = (struct fg_cursor_map){0};
 }
 
 static struct fg_cursor_entry *find(const struct fg_cursor_map *map, struct fg_slice key, uint32_t hash)

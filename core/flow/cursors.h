@@ -11,9 +11,9 @@
 struct fg_cursor_entry {
     struct fg_cursor_entry *next; /* same bucket */
     uint32_t hash;
-    int32_t partition;   /* of the cursors topic: its owner's */
-    int64_t generation;  /* how often it was written; 0: never */
-    bool assigned;       /* the source was told of it */
+    int32_t partition;     /* of the cursors topic: its owner's */
+    int64_t generation;    /* how often it was written; 0: never */
+    bool assigned;         /* the source was told of it */
     struct fg_slice key;   /* owned, NUL-ended */
     struct fg_slice value; /* owned; empty: from the start */
 };

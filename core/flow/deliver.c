@@ -127,8 +127,8 @@ struct fg_record *fg_delivery_record(const struct fg_delivery *delivery, size_t 
 static void bad_answer(struct fg_pipeline *p, size_t i, const char *what)
 {
     struct fg_error err;
-    fg_error_set(&err, FG_E_INTERNAL, FG_ERROR_FATAL, "plugin \"%s\" answered record %zu of a delivery %s: a mistake in it",
-                 p->c.sink->plugin, i, what);
+    fg_error_set(&err, FG_E_INTERNAL, FG_ERROR_FATAL,
+                 "plugin \"%s\" answered record %zu of a delivery %s: a mistake in it", p->c.sink->plugin, i, what);
     fg_flow_fail(p, p->c.sink->node, &err);
 }
 
@@ -212,7 +212,8 @@ static void retries_due(struct fg_pipeline *p)
 {
     struct fg_list *l, *next;
 
-    fg_list_for_each_safe(l, next, &p->sink_retries) {
+    fg_list_for_each_safe(l, next, &p->sink_retries)
+    {
         struct fg_item *item = item_at(l);
         if (p->now_ms < item->due_ms) {
             fg_flow_due(p, item->due_ms);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the flow needs of the process around it: time, timers, workers, chance. The host makes one on libuv and threads; a
- * simulation makes one where time is a number and workers run in turn, so one seed is one run.
+ * What the flow needs of the process around it: time, timers, workers, chance. The host makes one on libuv and threads;
+ * a simulation makes one where time is a number and workers run in turn, so one seed is one run.
  */
 #pragma once
 
@@ -23,7 +23,7 @@ struct fg_env_ops {
     struct fg_env_timer *(*timer_new)(struct fg_env *env, fg_timer_cb cb, void *arg); /* never NULL */
     void (*timer_start)(struct fg_env_timer *timer, uint64_t after_ms);
     void (*timer_stop)(struct fg_env_timer *timer);
-    void (*timer_free)(struct fg_env_timer *timer); /* NULL allowed; in its own callback too */
+    void (*timer_free)(struct fg_env_timer *timer);           /* NULL allowed; in its own callback too */
     void (*submit)(struct fg_env *env, struct fg_work *work); /* run and done both happen, in any order among works */
     uint64_t (*random)(struct fg_env *env);
 };

@@ -24,7 +24,7 @@ static void assigned(struct fg_pipeline *p)
     struct fg_bus_position *positions = fg_calloc(p->n_partitions + 1, sizeof(*positions));
 
     for (size_t i = 0; i < p->n_partitions; i++)
-        positions[i] = (struct fg_bus_position){ p->partitions[i].topic, p->partitions[i].partition, FG_BUS_COMMITTED };
+        positions[i] = (struct fg_bus_position){p->partitions[i].topic, p->partitions[i].partition, FG_BUS_COMMITTED};
     p->assignment = FG_ASSIGN_WORKING;
     p->ever_assigned = true;
     p->c.bus->ops->consumer_assign(p->consumer, positions, p->n_partitions);
@@ -50,7 +50,7 @@ static void move_offset(struct fg_flow_batch *batch, struct fg_flow_partition *p
         }
     }
     batch->offsets = fg_flow_grow(batch->offsets, batch->n_offsets + 1, sizeof(*batch->offsets));
-    batch->offsets[batch->n_offsets++] = (struct fg_flow_offset){ partition, next };
+    batch->offsets[batch->n_offsets++] = (struct fg_flow_offset){partition, next};
 }
 
 static void message(struct fg_pipeline *p, struct fg_bus_message *m)
@@ -90,9 +90,8 @@ static void rewind_to_committed(struct fg_pipeline *p)
 
     for (size_t i = 0; i < p->n_partitions; i++)
         if (p->partitions[i].restart >= 0) /* of the others nothing was taken yet */
-            positions[n++] = (struct fg_bus_position){
-                p->partitions[i].topic, p->partitions[i].partition, p->partitions[i].restart
-            };
+            positions[n++] =
+                (struct fg_bus_position){p->partitions[i].topic, p->partitions[i].partition, p->partitions[i].restart};
     if (n)
         p->c.bus->ops->consumer_rewind(p->consumer, positions, n);
     free(positions);

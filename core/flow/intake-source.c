@@ -43,7 +43,8 @@ static void hold(struct fg_pipeline *p, bool paused)
     p->c.bus->ops->consumer_pause(p->consumer, paused);
 }
 
-/* First the committed offsets: asking waits for transactions of the one before us, and says how far to read at least. */
+/* First the committed offsets: asking waits for transactions of the one before us, and says how far to read at least.
+ */
 static void positions_known(void *arg, const struct fg_bus_position *positions, size_t n, const struct fg_error *err)
 {
     struct fg_pipeline *p = fg_flow_call_end(arg);
@@ -62,7 +63,7 @@ static void positions_known(void *arg, const struct fg_bus_position *positions, 
     }
     from = fg_calloc(p->n_partitions + 1, sizeof(*from));
     for (size_t i = 0; i < p->n_partitions; i++)
-        from[i] = (struct fg_bus_position){ p->partitions[i].topic, p->partitions[i].partition, FG_BUS_BEGINNING };
+        from[i] = (struct fg_bus_position){p->partitions[i].topic, p->partitions[i].partition, FG_BUS_BEGINNING};
     p->assignment = FG_ASSIGN_READING;
     hold(p, false);
     p->c.bus->ops->consumer_assign(p->consumer, from, p->n_partitions);
@@ -75,7 +76,7 @@ static void assigned(struct fg_pipeline *p)
     struct fg_bus_position *partitions = fg_calloc(p->n_partitions + 1, sizeof(*partitions));
 
     for (size_t i = 0; i < p->n_partitions; i++)
-        partitions[i] = (struct fg_bus_position){ p->partitions[i].topic, p->partitions[i].partition, FG_BUS_UNKNOWN };
+        partitions[i] = (struct fg_bus_position){p->partitions[i].topic, p->partitions[i].partition, FG_BUS_UNKNOWN};
     p->assignment = FG_ASSIGN_ASKING;
     p->c.bus->ops->consumer_committed(p->consumer, partitions, p->n_partitions, positions_known, fg_flow_call_new(p));
     free(partitions);
@@ -84,9 +85,10 @@ static void assigned(struct fg_pipeline *p)
 static void misplaced(struct fg_pipeline *p, struct fg_slice key, int32_t partition)
 {
     struct fg_error err;
-    fg_error_set(&err, FG_E_CONFIG, 0,
-                 "cursor \"%.*s\" stands in partition %d of \"%s\" and belongs elsewhere: the partition count was changed",
-                 (int)(key.len < 100 ? key.len : 100), key.ptr, partition, p->c.cursors_topic);
+    fg_error_set(
+        &err, FG_E_CONFIG, 0,
+        "cursor \"%.*s\" stands in partition %d of \"%s\" and belongs elsewhere: the partition count was changed",
+        (int)(key.len < 100 ? key.len : 100), key.ptr, partition, p->c.cursors_topic);
     fg_flow_fail(p, "kafka", &err);
 }
 
@@ -118,9 +120,9 @@ static void read_cursor(struct fg_pipeline *p, const struct fg_bus_message *m)
     (void)fg_parse_int(fg_json_find(m->value, "/generation").raw, &generation);
     if (!fg_json_decode_string(fg_json_find(m->value, "/link").raw, &link)) {
         struct fg_error err;
-        fg_error_set(&err, FG_E_DATA, 0, "cursor \"%.*s\" in \"%s\" at %d/%lld is not one: write it anew, or a tombstone",
-                     (int)(key.len < 100 ? key.len : 100), key.ptr, p->c.cursors_topic, m->partition,
-                     (long long)m->offset);
+        fg_error_set(
+            &err, FG_E_DATA, 0, "cursor \"%.*s\" in \"%s\" at %d/%lld is not one: write it anew, or a tombstone",
+            (int)(key.len < 100 ? key.len : 100), key.ptr, p->c.cursors_topic, m->partition, (long long)m->offset);
         fg_flow_fail(p, "kafka", &err);
     }
     fg_cursor_entry_set(entry, fg_buf_slice(&link), generation);
@@ -177,7 +179,7 @@ static void key_named(void *arg, struct fg_slice key)
 /* Hands over what the source does not have yet. Those without a cursor begin at the beginning: an empty value. */
 static void assign_new(struct fg_pipeline *p)
 {
-    struct scan scan = { .p = p };
+    struct scan scan = {.p = p};
     struct fg_cursor *cursors;
     size_t n = 0;
 
@@ -194,7 +196,7 @@ static void assign_new(struct fg_pipeline *p)
         if (e->assigned)
             continue;
         e->assigned = true;
-        cursors[n++] = (struct fg_cursor){ e->key, e->value };
+        cursors[n++] = (struct fg_cursor){e->key, e->value};
     }
     if (n)
         source(p)->assign(self(p), cursors, n);
@@ -235,7 +237,7 @@ static void take(struct fg_pipeline *p, bool room)
         return;
     }
     p->fill = fg_calloc(1, sizeof(*p->fill));
-    *p->fill = (struct fg_batch){ .magic = FG_BATCH_MAGIC, .p = p };
+    *p->fill = (struct fg_batch){.magic = FG_BATCH_MAGIC, .p = p};
     fg_list_init(&p->fill->moves);
     source(p)->pull(self(p), p->fill);
 }
@@ -255,7 +257,7 @@ static void rewind_cursors(struct fg_pipeline *p)
     void_fill(p);
     for (struct fg_cursor_entry *e = NULL; (e = fg_cursor_map_next(&p->cursors, e));)
         if (e->assigned)
-            cursors[n++] = (struct fg_cursor){ e->key, e->value };
+            cursors[n++] = (struct fg_cursor){e->key, e->value};
     if (n)
         source(p)->rewind(self(p), cursors, n);
     free(cursors);
@@ -263,7 +265,7 @@ static void rewind_cursors(struct fg_pipeline *p)
 
 static void revoking(struct fg_pipeline *p)
 {
-    struct fg_cursor_map owners = { 0 };
+    struct fg_cursor_map owners = {0};
     struct fg_slice *list;
     size_t n = 0;
 

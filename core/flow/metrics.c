@@ -5,27 +5,27 @@
 
 #include "flow/pipeline-private.h"
 
-static const struct fg_metric_decl records = { "fragua_records_total", FG_METRIC_TYPE_COUNTER,
-                                               "Records, by pipeline, node and what became of them there" };
-static const struct fg_metric_decl commit_seconds = { "fragua_batch_commit_seconds", FG_METRIC_TYPE_HISTOGRAM,
-                                                      "From the start of a batch's commit to its end" };
-static const struct fg_metric_decl end_to_end = { "fragua_end_to_end_seconds", FG_METRIC_TYPE_HISTOGRAM,
-                                                  "From a record's own time to its commit" };
-static const struct fg_metric_decl bytes_used = { "fragua_bytes_in_flight", FG_METRIC_TYPE_GAUGE,
-                                                  "Bytes of the process's byte budget that are in use" };
-static const struct fg_metric_decl bytes_budget = { "fragua_bytes_budget", FG_METRIC_TYPE_GAUGE,
-                                                    "The process's byte budget (limits.memory)" };
-static const struct fg_metric_decl state_gauge = { "fragua_pipeline_state", FG_METRIC_TYPE_GAUGE,
-                                                   "1 for the state that a pipeline is in, 0 for the others" };
-static const struct fg_metric_decl dead_letters = { "fragua_dead_letters_total", FG_METRIC_TYPE_COUNTER,
-                                                    "Dead letters written, by reason" };
-static const struct fg_metric_decl queue = { "fragua_queue_records", FG_METRIC_TYPE_GAUGE,
-                                             "Records that wait in a pipeline, by queue" };
-static const struct fg_metric_decl batches = { "fragua_batches", FG_METRIC_TYPE_GAUGE, "Batches in flight" };
-static const struct fg_metric_decl commits = { "fragua_commits_total", FG_METRIC_TYPE_COUNTER,
-                                               "Batches by the outcome of their commit" };
-static const struct fg_metric_decl handles = { "fragua_kafka_handles_recreated_total", FG_METRIC_TYPE_COUNTER,
-                                               "Kafka producers that died and were opened again" };
+static const struct fg_metric_decl records = {"fragua_records_total", FG_METRIC_TYPE_COUNTER,
+                                              "Records, by pipeline, node and what became of them there"};
+static const struct fg_metric_decl commit_seconds = {"fragua_batch_commit_seconds", FG_METRIC_TYPE_HISTOGRAM,
+                                                     "From the start of a batch's commit to its end"};
+static const struct fg_metric_decl end_to_end = {"fragua_end_to_end_seconds", FG_METRIC_TYPE_HISTOGRAM,
+                                                 "From a record's own time to its commit"};
+static const struct fg_metric_decl bytes_used = {"fragua_bytes_in_flight", FG_METRIC_TYPE_GAUGE,
+                                                 "Bytes of the process's byte budget that are in use"};
+static const struct fg_metric_decl bytes_budget = {"fragua_bytes_budget", FG_METRIC_TYPE_GAUGE,
+                                                   "The process's byte budget (limits.memory)"};
+static const struct fg_metric_decl state_gauge = {"fragua_pipeline_state", FG_METRIC_TYPE_GAUGE,
+                                                  "1 for the state that a pipeline is in, 0 for the others"};
+static const struct fg_metric_decl dead_letters = {"fragua_dead_letters_total", FG_METRIC_TYPE_COUNTER,
+                                                   "Dead letters written, by reason"};
+static const struct fg_metric_decl queue = {"fragua_queue_records", FG_METRIC_TYPE_GAUGE,
+                                            "Records that wait in a pipeline, by queue"};
+static const struct fg_metric_decl batches = {"fragua_batches", FG_METRIC_TYPE_GAUGE, "Batches in flight"};
+static const struct fg_metric_decl commits = {"fragua_commits_total", FG_METRIC_TYPE_COUNTER,
+                                              "Batches by the outcome of their commit"};
+static const struct fg_metric_decl handles = {"fragua_kafka_handles_recreated_total", FG_METRIC_TYPE_COUNTER,
+                                              "Kafka producers that died and were opened again"};
 
 #define LABELS_MAX 2u
 
@@ -33,7 +33,7 @@ static const struct fg_metric_decl handles = { "fragua_kafka_handles_recreated_t
 static struct fg_metric *series(struct fg_pipeline *p, const struct fg_metric_decl *decl, const char *name,
                                 const char *value, const char *name2, const char *value2)
 {
-    struct fg_label labels[1 + LABELS_MAX] = { { "pipeline", p->c.name }, { name, value }, { name2, value2 } };
+    struct fg_label labels[1 + LABELS_MAX] = {{"pipeline", p->c.name}, {name, value}, {name2, value2}};
     return fg_metric_get(p->c.metrics, decl, labels, 1u + (name != NULL) + (name2 != NULL));
 }
 
@@ -50,7 +50,10 @@ static struct fg_metric *queue_of(struct fg_pipeline *p, const char *name)
 void fg_flow_metrics_init(struct fg_pipeline *p)
 {
     static const char *const stage_results[_FG_STAGE_RESULT_N] = {
-        [FG_STAGE_KEPT] = "kept", [FG_STAGE_DROPPED] = "dropped", [FG_STAGE_DEAD] = "dead", [FG_STAGE_RETRIED] = "retried",
+        [FG_STAGE_KEPT] = "kept",
+        [FG_STAGE_DROPPED] = "dropped",
+        [FG_STAGE_DEAD] = "dead",
+        [FG_STAGE_RETRIED] = "retried",
     };
     struct fg_flow_metrics *m = &p->m;
 

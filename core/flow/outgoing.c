@@ -9,7 +9,7 @@
 #include "flow/pipeline-private.h"
 
 #define CURSOR_RECORD_MAX (8u * FG_CURSOR_VALUE_MAX) /* bytes: every byte of the value may need an escape */
-#define DEAD_HEADERS 7u /* what a dead letter has beside its own */
+#define DEAD_HEADERS      7u                         /* what a dead letter has beside its own */
 
 /* Memory made for a message, freed with it. */
 struct text {
@@ -93,7 +93,8 @@ static struct fg_header *headers_with(struct fg_flow_publish *out, const struct 
     return headers;
 }
 
-static struct fg_bus_outgoing *add_record(struct fg_flow_publish *out, const char *topic, const struct fg_record_view *v)
+static struct fg_bus_outgoing *add_record(struct fg_flow_publish *out, const char *topic,
+                                          const struct fg_record_view *v)
 {
     struct fg_bus_outgoing *m = add(out);
     *m = (struct fg_bus_outgoing){
@@ -153,13 +154,13 @@ static void add_dead(struct fg_flow_publish *out, const struct fg_pipeline *p, c
     struct fg_bus_outgoing *m = add_record(out, p->c.dead_topic, v);
     struct fg_header *headers = headers_with(out, v, DEAD_HEADERS);
     const struct fg_header more[DEAD_HEADERS] = {
-        { FG_SLICE("fragua_reason"), fg_slice_of(dead->err.text) },
-        { FG_SLICE("fragua_code"), fg_slice_of(fg_flow_code_name(dead->err.code)) },
-        { FG_SLICE("fragua_stage"), fg_slice_of(dead->node) },
-        { FG_SLICE("fragua_pipeline"), fg_slice_of(p->c.name) },
-        { FG_SLICE("fragua_attempts"), textf(out, "%u", dead->attempts) },
-        { FG_SLICE("fragua_origin"), origin_of(out, slot) },
-        { FG_SLICE("ce_type"), FG_SLICE("fragua.dead.v1") },
+        {FG_SLICE("fragua_reason"), fg_slice_of(dead->err.text)},
+        {FG_SLICE("fragua_code"), fg_slice_of(fg_flow_code_name(dead->err.code))},
+        {FG_SLICE("fragua_stage"), fg_slice_of(dead->node)},
+        {FG_SLICE("fragua_pipeline"), fg_slice_of(p->c.name)},
+        {FG_SLICE("fragua_attempts"), textf(out, "%u", dead->attempts)},
+        {FG_SLICE("fragua_origin"), origin_of(out, slot)},
+        {FG_SLICE("ce_type"), FG_SLICE("fragua.dead.v1")},
     };
 
     /* a record that has a type keeps it: a replay must find it as it was */
@@ -224,7 +225,6 @@ void fg_flow_publish_build(struct fg_flow_batch *batch)
         add_cursor(out, p, fg_container_of(l, struct fg_flow_move, link));
     out->offsets = fg_calloc(batch->n_offsets + 1, sizeof(*out->offsets));
     for (size_t i = 0; i < batch->n_offsets; i++)
-        out->offsets[i] = (struct fg_bus_position){
-            batch->offsets[i].partition->topic, batch->offsets[i].partition->partition, batch->offsets[i].next
-        };
+        out->offsets[i] = (struct fg_bus_position){batch->offsets[i].partition->topic,
+                                                   batch->offsets[i].partition->partition, batch->offsets[i].next};
 }

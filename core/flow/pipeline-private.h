@@ -2,9 +2,9 @@
 /*
  * What the files of the flow share. Loop thread only, but for struct fg_flow_work while it is on a worker.
  *
- * The rule that keeps this simple: a callback (of Kafka, a plugin, a worker, a timer) only notes what happened and calls
- * fg_flow_kick(); everything is decided in fg_flow_advance(), on a timer of its own, never inside anyone's call. So no
- * plugin is ever called from within a call that it made, and each step sees a settled state.
+ * The rule that keeps this simple: a callback (of Kafka, a plugin, a worker, a timer) only notes what happened and
+ * calls fg_flow_kick(); everything is decided in fg_flow_advance(), on a timer of its own, never inside anyone's call.
+ * So no plugin is ever called from within a call that it made, and each step sees a settled state.
  *
  * Glossary, beyond pipeline.h:
  *   phase     what the pipeline has open towards Kafka
@@ -25,20 +25,20 @@
 #include "flow/pipeline.h"
 #include "flow/record.h"
 
-#define FG_FLOW_BATCHES_MAX 4u         /* batches at a time: one commits, the others are worked on */
-#define FG_FLOW_WORK_RECORDS 32u       /* records that go to a worker in one piece of work, at most, */
-#define FG_FLOW_WORK_BYTES 65536u      /* and their bytes: saves wake-ups, keeps workers even */
-#define FG_FLOW_COMMIT_GAP_MS 10u      /* no early close sooner than this after the last commit */
-#define FG_FLOW_DRY_MS 2u              /* the input is dry when nothing came for so long */
-#define FG_FLOW_REVOKE_MS 5000u        /* to finish batches when Kafka takes partitions away: half a session */
-#define FG_FLOW_PULL_GAP_MS 100u       /* before a source is asked again after it gave a batch back empty */
-#define FG_FLOW_RESCAN_MS 2000u        /* how often a source is asked for keys that it did not name before */
-#define FG_FLOW_BUDGET_LOOK_MS 200u    /* when out of room: look again, in case somebody gave credit without a wake */
-#define FG_FLOW_RETRY_BASE_MS 200u     /* defaults of the retries' jitter */
-#define FG_FLOW_RETRY_CAP_MS 30000u
-#define FG_FLOW_EMITS_MAX 100000u      /* records that transforms may make of one record */
-#define FG_CURSOR_VALUE_MAX 65536u     /* bytes */
-#define FG_CURSOR_KEY_MAX 1024u        /* bytes */
+#define FG_FLOW_BATCHES_MAX    4u     /* batches at a time: one commits, the others are worked on */
+#define FG_FLOW_WORK_RECORDS   32u    /* records that go to a worker in one piece of work, at most, */
+#define FG_FLOW_WORK_BYTES     65536u /* and their bytes: saves wake-ups, keeps workers even */
+#define FG_FLOW_COMMIT_GAP_MS  10u    /* no early close sooner than this after the last commit */
+#define FG_FLOW_DRY_MS         2u     /* the input is dry when nothing came for so long */
+#define FG_FLOW_REVOKE_MS      5000u  /* to finish batches when Kafka takes partitions away: half a session */
+#define FG_FLOW_PULL_GAP_MS    100u   /* before a source is asked again after it gave a batch back empty */
+#define FG_FLOW_RESCAN_MS      2000u  /* how often a source is asked for keys that it did not name before */
+#define FG_FLOW_BUDGET_LOOK_MS 200u   /* when out of room: look again, in case somebody gave credit without a wake */
+#define FG_FLOW_RETRY_BASE_MS  200u   /* defaults of the retries' jitter */
+#define FG_FLOW_RETRY_CAP_MS   30000u
+#define FG_FLOW_EMITS_MAX      100000u /* records that transforms may make of one record */
+#define FG_CURSOR_VALUE_MAX    65536u  /* bytes */
+#define FG_CURSOR_KEY_MAX      1024u   /* bytes */
 
 enum fg_slot_state {
     FG_SLOT_WORK,    /* waits for transforms: queued, on a worker, or until its next try */
@@ -57,9 +57,9 @@ struct fg_item {
     size_t n_results;
     bool answered;
     enum fg_item_queue queued; /* READY: in to_sink, RETRY: in sink_retries, FREE: not yet let go, or in a delivery */
-    unsigned attempts; /* at the sink; outages don't count */
-    uint64_t due_ms;   /* in fg_pipeline::sink_retries: not before */
-    struct fg_list link; /* fg_pipeline::to_sink or ::sink_retries; unlinked while in a delivery */
+    unsigned attempts;         /* at the sink; outages don't count */
+    uint64_t due_ms;           /* in fg_pipeline::sink_retries: not before */
+    struct fg_list link;       /* fg_pipeline::to_sink or ::sink_retries; unlinked while in a delivery */
 };
 
 struct fg_slot {
@@ -72,8 +72,8 @@ struct fg_slot {
     enum fg_slot_state state;
     unsigned attempts; /* at transform number `stage` */
     size_t stage;
-    uint64_t due_ms; /* in work_retries: not before */
-    struct fg_item *items; /* owned array of n_items, set once by the transforms */
+    uint64_t due_ms;        /* in work_retries: not before */
+    struct fg_item *items;  /* owned array of n_items, set once by the transforms */
     size_t n_items, n_open; /* not yet answered */
     struct fg_dead *dead;   /* owned; NULL unless DEAD */
 };
@@ -101,8 +101,8 @@ struct fg_flow_offset {
 
 /* A source cursor's movement within a batch. */
 struct fg_flow_move {
-    struct fg_list link; /* fg_flow_batch::moves */
-    char *key;           /* owned, NUL-ended */
+    struct fg_list link;   /* fg_flow_batch::moves */
+    char *key;             /* owned, NUL-ended */
     struct fg_slice value; /* owned bytes */
     uint32_t hash;
 };
@@ -111,9 +111,9 @@ struct fg_flow_move {
 struct fg_flow_publish {
     struct fg_bus_outgoing *messages; /* owned array of n, cap */
     size_t n, cap;
-    size_t n_records;  /* of messages: results and dead letters; the rest are cursors */
+    size_t n_records; /* of messages: results and dead letters; the rest are cursors */
     size_t n_results;
-    struct fg_list texts; /* of struct text in commit.c: strings and header arrays made for the messages */
+    struct fg_list texts;            /* of struct text in commit.c: strings and header arrays made for the messages */
     struct fg_bus_position *offsets; /* owned array */
     struct fg_bus_publish publish;
 };
@@ -139,15 +139,15 @@ struct fg_flow_batch {
 /* What a source fills. Owned by the source from pull() to submit or cancel. */
 struct fg_batch {
     uint32_t magic;
-    struct fg_pipeline *p; /* NULL: the pipeline is gone */
-    bool voided;           /* what is in it does not count any more */
+    struct fg_pipeline *p;      /* NULL: the pipeline is gone */
+    bool voided;                /* what is in it does not count any more */
     struct fg_record **records; /* owned array of n owned references */
     size_t n, cap;
     struct fg_list moves;
 };
 
 struct fg_delivery_entry {
-    struct fg_item *item; /* borrowed; NULL once answered */
+    struct fg_item *item;     /* borrowed; NULL once answered */
     struct fg_record *record; /* owned reference: the plugin may look at it after its answer, until it returns */
 };
 
@@ -196,7 +196,7 @@ struct fg_flow_blame {
     const char *node;    /* borrowed */
     int64_t since_ms;    /* Unix time */
     unsigned attempt;
-    uint64_t next_ms;    /* monotonic; 0: none */
+    uint64_t next_ms; /* monotonic; 0: none */
 };
 
 enum fg_stage_result { FG_STAGE_KEPT, FG_STAGE_DROPPED, FG_STAGE_DEAD, FG_STAGE_RETRIED, _FG_STAGE_RESULT_N };
@@ -216,9 +216,9 @@ struct fg_flow_metrics {
 /* What takes records in. Two of them: intake-kafka.c, intake-source.c. */
 struct fg_flow_intake {
     void (*consumer_config)(struct fg_pipeline *p, struct fg_bus_consumer_config *ret);
-    void (*assigned)(struct fg_pipeline *p);  /* step: fg_pipeline::partitions is the new assignment */
-    void (*revoking)(struct fg_pipeline *p);  /* the assignment ends: nothing more may come in for it */
-    void (*revoked)(struct fg_pipeline *p);   /* it has ended, batches are gone */
+    void (*assigned)(struct fg_pipeline *p); /* step: fg_pipeline::partitions is the new assignment */
+    void (*revoking)(struct fg_pipeline *p); /* the assignment ends: nothing more may come in for it */
+    void (*revoked)(struct fg_pipeline *p);  /* it has ended, batches are gone */
     void (*message)(struct fg_pipeline *p, struct fg_bus_message *message); /* takes it over */
     void (*end)(struct fg_pipeline *p, const struct fg_bus_position *position);
     void (*take)(struct fg_pipeline *p, bool room); /* step: take in more, or hold back */
@@ -229,9 +229,9 @@ extern const struct fg_flow_intake fg_flow_intake_kafka, fg_flow_intake_source;
 
 enum fg_flow_assignment {
     FG_ASSIGN_NONE,
-    FG_ASSIGN_GIVEN,    /* by Kafka; not yet answered */
-    FG_ASSIGN_ASKING,   /* source: for committed offsets */
-    FG_ASSIGN_READING,  /* source: cursors */
+    FG_ASSIGN_GIVEN,   /* by Kafka; not yet answered */
+    FG_ASSIGN_ASKING,  /* source: for committed offsets */
+    FG_ASSIGN_READING, /* source: cursors */
     FG_ASSIGN_WORKING,
     FG_ASSIGN_REVOKING, /* finishing what is in flight */
 };
@@ -263,7 +263,7 @@ struct fg_pipeline {
     uint64_t retry_ms; /* DOWN: not before */
     uint64_t up_ms;    /* UP: since */
     unsigned failures; /* in a row */
-    bool fail; /* asked for: FG_TROUBLE_FAILED says why */
+    bool fail;         /* asked for: FG_TROUBLE_FAILED says why */
     struct fg_flow_blame troubles[_FG_TROUBLE_N];
     enum fg_pipeline_state told_state;
     struct fg_error told_trouble;
@@ -288,7 +288,7 @@ struct fg_pipeline {
     /* source */
     struct fg_cursor_map cursors;
     struct fg_batch *fill; /* borrowed from the source; NULL: it has none */
-    bool resync; /* a void fill was submitted: tell the source again where to go on */
+    bool resync;           /* a void fill was submitted: tell the source again where to go on */
     uint64_t pull_ms, rescan_ms;
 
     /* in flight */
@@ -332,7 +332,7 @@ char *fg_flow_strdup(struct fg_slice s);                /* NUL-ended, never NULL
 
 /* pipeline.c: the clockwork */
 void fg_flow_kick(struct fg_pipeline *p);
-void fg_flow_due(struct fg_pipeline *p, uint64_t at_ms); /* in a step: look again at this time */
+void fg_flow_due(struct fg_pipeline *p, uint64_t at_ms);          /* in a step: look again at this time */
 uint64_t fg_flow_jitter(struct fg_pipeline *p, unsigned attempt); /* ms */
 
 /* state.c: troubles, states */
@@ -359,13 +359,14 @@ void fg_flow_step_take(struct fg_pipeline *p);
 void fg_flow_given(struct fg_pipeline *p, const struct fg_bus_position *partitions, size_t n);
 void fg_flow_end_assignment(struct fg_pipeline *p);
 void fg_flow_drop_partitions(struct fg_pipeline *p);
-void fg_flow_recover(struct fg_pipeline *p); /* in a step: forget, then go back */
+void fg_flow_recover(struct fg_pipeline *p);        /* in a step: forget, then go back */
 bool fg_flow_has_room(const struct fg_pipeline *p); /* in batches and budget */
 struct fg_flow_partition *fg_flow_partition_find(struct fg_pipeline *p, const char *topic, int32_t partition);
 bool fg_flow_accepts(const struct fg_pipeline *p); /* what arrives now counts */
 
 /* batch.c */
-struct fg_flow_batch *fg_flow_batch_open(struct fg_pipeline *p); /* the one that takes slots; made where there is none */
+struct fg_flow_batch *fg_flow_batch_open(
+    struct fg_pipeline *p); /* the one that takes slots; made where there is none */
 struct fg_slot *fg_flow_batch_add(struct fg_flow_batch *batch, struct fg_record *in); /* takes over the reference */
 void fg_flow_batch_free(struct fg_flow_batch *batch);
 void fg_flow_forget(struct fg_pipeline *p);
@@ -381,9 +382,11 @@ void fg_flow_moves_free(struct fg_list *moves);
 void fg_flow_step_work(struct fg_pipeline *p);
 void fg_flow_step_deliver(struct fg_pipeline *p);
 void fg_flow_deliver_forget(struct fg_pipeline *p); /* cancels every delivery */
-void fg_flow_slot_items(struct fg_slot *slot, struct fg_record **records, size_t n); /* stages.c; takes references over */
+void fg_flow_slot_items(struct fg_slot *slot, struct fg_record **records,
+                        size_t n); /* stages.c; takes references over */
 void fg_flow_step_outcome(struct fg_pipeline *p);
-void fg_flow_commit_cut(struct fg_pipeline *p); /* the handles are closing: what waits for an answer of theirs is over */
+void fg_flow_commit_cut(
+    struct fg_pipeline *p); /* the handles are closing: what waits for an answer of theirs is over */
 void fg_flow_step_commit(struct fg_pipeline *p);
 void fg_flow_publish_deinit(struct fg_flow_publish *out);
 void fg_flow_publish_build(struct fg_flow_batch *batch);

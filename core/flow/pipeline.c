@@ -105,14 +105,15 @@ static void room_again(struct fg_budget_waiter *waiter)
 static int check_config(const struct fg_pipeline_config *c, struct fg_error *err)
 {
     if (c->source && !c->cursors_topic)
-        return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "pipeline \"%s\" has a source but no cursors topic", c->name));
+        return fg_raise(
+            fg_error_set(err, FG_E_CONFIG, 0, "pipeline \"%s\" has a source but no cursors topic", c->name));
     if (!c->source && c->n_topics == 0)
         return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "pipeline \"%s\" has no input", c->name));
     if (!c->group)
         return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "pipeline \"%s\" has no consumer group", c->name));
     if (strlen(c->name) > FG_CURSOR_KEY_MAX)
-        return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "the pipeline's name is longer than %u bytes",
-                                     FG_CURSOR_KEY_MAX));
+        return fg_raise(
+            fg_error_set(err, FG_E_CONFIG, 0, "the pipeline's name is longer than %u bytes", FG_CURSOR_KEY_MAX));
     return 0;
 }
 
@@ -165,7 +166,7 @@ static void take_config(struct fg_pipeline *p, const struct fg_pipeline_config *
     p->needs_producer = c->source || c->n_outputs || c->dead_topic;
     len = asprintf(&p->transactional_id, "fragua-%s-%s", c->name, c->instance ? c->instance : "");
     fg_assert(len > 0);
-    p->sink_limits = (struct fg_sink_limits){ 1, SIZE_MAX, 1 };
+    p->sink_limits = (struct fg_sink_limits){1, SIZE_MAX, 1};
     if (c->sink && c->sink->ops->sink->limits)
         c->sink->ops->sink->limits(c->sink->selves[0], &p->sink_limits);
     if (!p->sink_limits.records_max)

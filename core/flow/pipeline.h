@@ -33,7 +33,7 @@ enum fg_pipeline_state {
     FG_PIPELINE_PAUSED,   /* by an operator: what is in flight ends, nothing is taken in */
     FG_PIPELINE_TROUBLED, /* an outage: trying by itself, the reason is in `trouble` */
     FG_PIPELINE_STOPPING,
-    FG_PIPELINE_FAILED,   /* cannot go on as things are; tried again with back-off, the reason is in `trouble` */
+    FG_PIPELINE_FAILED, /* cannot go on as things are; tried again with back-off, the reason is in `trouble` */
     _FG_PIPELINE_STATE_N,
 };
 const char *fg_pipeline_state_name(enum fg_pipeline_state state); /* "stopped" ... */
@@ -57,25 +57,25 @@ struct fg_pipeline_config {
     struct fg_bus *bus;
     struct fg_budget *budget;
     struct fg_metrics *metrics;
-    struct fg_logger logger; /* copied */
+    struct fg_logger logger;        /* copied */
     enum fg_delivery_mode delivery; /* a bus that is not transactional makes it at-least-once, and the state says so */
-    size_t commit_records; /* a batch closes at so many slots, */
-    size_t commit_bytes;   /* so many bytes, */
-    uint32_t commit_interval_ms; /* or so old */
-    uint32_t stop_ms;      /* limits.stop: drain at most so long */
-    const char *instance;  /* for transactional.id "fragua-<name>-<instance>" */
-    const struct fg_stage *source; /* NULL: topics */
-    const char *cursors_topic;     /* with a source */
-    const char *const *topics;     /* array of n_topics, without a source */
+    size_t commit_records;          /* a batch closes at so many slots, */
+    size_t commit_bytes;            /* so many bytes, */
+    uint32_t commit_interval_ms;    /* or so old */
+    uint32_t stop_ms;               /* limits.stop: drain at most so long */
+    const char *instance;           /* for transactional.id "fragua-<name>-<instance>" */
+    const struct fg_stage *source;  /* NULL: topics */
+    const char *cursors_topic;      /* with a source */
+    const char *const *topics;      /* array of n_topics, without a source */
     size_t n_topics;
-    const char *group;             /* consumer group; with a source too: who owns which mailbox. Never NULL */
+    const char *group;                 /* consumer group; with a source too: who owns which mailbox. Never NULL */
     const struct fg_stage *transforms; /* array of n_transforms, in order */
     size_t n_transforms;
-    const struct fg_stage *sink;   /* NULL: none */
+    const struct fg_stage *sink;     /* NULL: none */
     const struct fg_output *outputs; /* array of n_outputs; 0: results end here */
     size_t n_outputs;
-    const char *dead_topic;        /* NULL: no dead letters: a record that cannot be handled fails the pipeline */
-    unsigned attempts;             /* for one record at one stage, >= 1 */
+    const char *dead_topic; /* NULL: no dead letters: a record that cannot be handled fails the pipeline */
+    unsigned attempts;      /* for one record at one stage, >= 1 */
     uint32_t retry_base_ms, retry_cap_ms; /* full jitter; 0: 200 ms, 30 s */
     /* Tells that state or trouble changed, for the log, the API and readiness. Optional. */
     void (*changed)(void *arg, struct fg_pipeline *pipeline);
@@ -84,29 +84,30 @@ struct fg_pipeline_config {
 
 /* @config is copied; what it points to is borrowed until fg_pipeline_free(). */
 int fg_pipeline_new(const struct fg_pipeline_config *config, struct fg_pipeline **ret, struct fg_error *err);
-/* All are idempotent. start() opens consumer and producer, checks topics; what fails shows in the state and is tried again. */
+/* All are idempotent. start() opens consumer and producer, checks topics; what fails shows in the state and is tried
+ * again. */
 void fg_pipeline_start(struct fg_pipeline *pipeline);
 void fg_pipeline_pause(struct fg_pipeline *pipeline);
 void fg_pipeline_resume(struct fg_pipeline *pipeline);
 /*
- * Takes in nothing more, finishes and commits what is in flight within stop_ms (0 in @now: at once), aborts the rest, closes
- * its handles; stopped(arg) once. The plugins' own stop() is the caller's, after this.
+ * Takes in nothing more, finishes and commits what is in flight within stop_ms (0 in @now: at once), aborts the rest,
+ * closes its handles; stopped(arg) once. The plugins' own stop() is the caller's, after this.
  */
 void fg_pipeline_stop(struct fg_pipeline *pipeline, bool now, fg_done_cb stopped, void *arg);
 struct fg_pipeline *fg_pipeline_free(struct fg_pipeline *pipeline); /* stopped ones only; NULL allowed */
 
 struct fg_pipeline_status {
     enum fg_pipeline_state state;
-    bool ready; /* running, paused or troubled with its handles open and its first assignment had */
-    struct fg_error trouble; /* code FG_E_NONE: none */
-    const char *trouble_node; /* "" none; "kafka", "source", "sink", ... */
-    int64_t trouble_since_ms; /* Unix time; 0: none */
-    unsigned attempt; /* of what is being tried again */
-    int64_t next_attempt_ms; /* Unix time; 0: none */
+    bool ready;                     /* running, paused or troubled with its handles open and its first assignment had */
+    struct fg_error trouble;        /* code FG_E_NONE: none */
+    const char *trouble_node;       /* "" none; "kafka", "source", "sink", ... */
+    int64_t trouble_since_ms;       /* Unix time; 0: none */
+    unsigned attempt;               /* of what is being tried again */
+    int64_t next_attempt_ms;        /* Unix time; 0: none */
     enum fg_delivery_mode delivery; /* as it really is */
     uint64_t records_in, records_out, records_dropped, records_dead, commits, aborts, handles_recreated;
     size_t in_flight_records, in_flight_bytes, batches;
-    size_t partitions; /* assigned */
+    size_t partitions;      /* assigned */
     int64_t last_commit_ms; /* Unix time; 0: never */
 };
 void fg_pipeline_status(const struct fg_pipeline *pipeline, struct fg_pipeline_status *ret);

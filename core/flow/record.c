@@ -10,7 +10,7 @@
 #define RECORD_MAGIC 0x46475245u
 
 /* A record may be larger than any Kafka message, never so large that sums of its parts wrap. */
-#define RECORD_BYTES_MAX ((size_t)1 << 31)
+#define RECORD_BYTES_MAX   ((size_t)1 << 31)
 #define RECORD_HEADERS_MAX 65536u
 
 struct fg_record {
@@ -150,7 +150,7 @@ struct fg_record *fg_record_from_message(struct fg_budget *budget, struct fg_bus
     r->bytes = sizeof(*r) + message_bytes(message);
     fg_budget_charge(budget, r->bytes);
     r->message = message;
-    r->origin = (struct fg_bus_position){ message->topic, message->partition, message->offset };
+    r->origin = (struct fg_bus_position){message->topic, message->partition, message->offset};
     r->view = (struct fg_record_view){
         .key = message->key,
         .value = message->value,

@@ -45,7 +45,8 @@ static void down_for_a_while(struct fg_pipeline *p, enum fg_flow_trouble who, co
     p->phase = FG_PHASE_DOWN;
     p->retry_ms = fg_env_now_ms(p->env) + wait;
     fg_flow_trouble(p, who, "kafka", err, p->failures, p->retry_ms);
-    fg_logf(&p->c.logger, FG_LOG_WARN, "cannot start: %s; trying again in %llu ms", err->text, (unsigned long long)wait);
+    fg_logf(&p->c.logger, FG_LOG_WARN, "cannot start: %s; trying again in %llu ms", err->text,
+            (unsigned long long)wait);
 }
 
 static void checked(void *arg, const struct fg_bus_topic *topics, size_t n, const struct fg_error *err)
@@ -116,7 +117,7 @@ static void consumer_closed(void *arg)
 
 static void open_producer(struct fg_pipeline *p)
 {
-    static const struct fg_bus_producer_events events = { .ready = producer_ready, .trouble = producer_trouble };
+    static const struct fg_bus_producer_events events = {.ready = producer_ready, .trouble = producer_trouble};
     struct fg_bus_producer_config config = {
         .transactional_id = p->exactly_once ? p->transactional_id : NULL,
         .topics = p->out_topics,
@@ -144,7 +145,8 @@ static void close_producer(struct fg_pipeline *p)
     p->c.bus->ops->producer_close(producer, producer_closed, p);
 }
 
-/* A dead producer is a normal event: close it, open another. What is in flight waits for it, unless it was publishing. */
+/* A dead producer is a normal event: close it, open another. What is in flight waits for it, unless it was publishing.
+ */
 static void tend_producer(struct fg_pipeline *p)
 {
     if (p->producer && p->producer_dead && !p->publishing) {
@@ -221,8 +223,8 @@ static void step_up(struct fg_pipeline *p)
 {
     bool failed = p->troubles[FG_TROUBLE_FAILED].err.code != FG_E_NONE;
 
-    if (!p->want_run && (p->stop_now || p->now_ms >= p->stop_deadline_ms ||
-                         (p->assignment == FG_ASSIGN_NONE && !p->publishing))) {
+    if (!p->want_run &&
+        (p->stop_now || p->now_ms >= p->stop_deadline_ms || (p->assignment == FG_ASSIGN_NONE && !p->publishing))) {
         begin_close(p);
         return;
     }
@@ -308,7 +310,7 @@ bool fg_flow_open_consumer(struct fg_pipeline *p)
         .end = on_end,
         .trouble = consumer_trouble,
     };
-    struct fg_bus_consumer_config config = { .group = p->c.group };
+    struct fg_bus_consumer_config config = {.group = p->c.group};
     struct fg_error err = FG_ERROR_NULL;
 
     p->intake->consumer_config(p, &config);

@@ -54,7 +54,7 @@ static void emit_deinit(struct fg_emit *emit)
 {
     emit_cut(emit, 0);
     free(emit->records);
-    *emit = (struct fg_emit){ 0 };
+    *emit = (struct fg_emit){0};
 }
 
 /* One record through one transform; what comes of it is appended to `out`. */
@@ -80,12 +80,12 @@ static enum fg_verdict apply_one(const struct fg_stage *stage, unsigned worker, 
 
 static void run_job(const struct fg_pipeline *p, struct job *job, unsigned worker)
 {
-    struct fg_emit now = { 0 };
+    struct fg_emit now = {0};
 
     fg_emit_add(&now, fg_record_ref(job->in));
     job->verdict = FG_KEEP;
     for (size_t s = 0; s < p->c.n_transforms && now.n > 0; s++) {
-        struct fg_emit next = { 0 };
+        struct fg_emit next = {0};
         job->stage = s;
         for (size_t i = 0; i < now.n; i++) {
             enum fg_verdict verdict = apply_one(&p->c.transforms[s], worker, now.records[i], &next, &job->err);
@@ -116,7 +116,7 @@ void fg_flow_slot_items(struct fg_slot *slot, struct fg_record **records, size_t
     slot->items = fg_calloc(n, sizeof(*slot->items));
     slot->n_items = n;
     for (size_t i = 0; i < n; i++)
-        slot->items[i] = (struct fg_item){ .slot = slot, .record = records[i] };
+        slot->items[i] = (struct fg_item){.slot = slot, .record = records[i]};
     if (slot->batch->p->c.sink) {
         slot->n_open = n;
         slot->state = FG_SLOT_SINK;
@@ -217,7 +217,8 @@ void fg_flow_step_work(struct fg_pipeline *p)
 {
     struct fg_list *l, *next;
 
-    fg_list_for_each_safe(l, next, &p->work_retries) {
+    fg_list_for_each_safe(l, next, &p->work_retries)
+    {
         struct fg_slot *slot = fg_container_of(l, struct fg_slot, queue);
         if (p->now_ms < slot->due_ms) {
             fg_flow_due(p, slot->due_ms);

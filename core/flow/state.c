@@ -5,8 +5,8 @@
 #include "flow/pipeline-private.h"
 
 static const char *const state_names[_FG_PIPELINE_STATE_N] = {
-    [FG_PIPELINE_STOPPED] = "stopped",   [FG_PIPELINE_STARTING] = "starting", [FG_PIPELINE_RUNNING] = "running",
-    [FG_PIPELINE_PAUSED] = "paused",     [FG_PIPELINE_TROUBLED] = "troubled", [FG_PIPELINE_STOPPING] = "stopping",
+    [FG_PIPELINE_STOPPED] = "stopped", [FG_PIPELINE_STARTING] = "starting", [FG_PIPELINE_RUNNING] = "running",
+    [FG_PIPELINE_PAUSED] = "paused",   [FG_PIPELINE_TROUBLED] = "troubled", [FG_PIPELINE_STOPPING] = "stopping",
     [FG_PIPELINE_FAILED] = "failed",
 };
 
@@ -37,10 +37,9 @@ void fg_flow_trouble(struct fg_pipeline *p, enum fg_flow_trouble who, const char
 
     if (err && err->code != FG_E_NONE)
         *blame = (struct fg_flow_blame){
-            .err = *err, .node = node, .since_ms = since, .attempt = attempt, .next_ms = next_ms
-        };
+            .err = *err, .node = node, .since_ms = since, .attempt = attempt, .next_ms = next_ms};
     else
-        *blame = (struct fg_flow_blame){ .node = "" };
+        *blame = (struct fg_flow_blame){.node = ""};
     fg_flow_kick(p);
 }
 
@@ -104,8 +103,8 @@ void fg_pipeline_status(const struct fg_pipeline *p, struct fg_pipeline_status *
 
     *ret = p->counts;
     ret->state = state;
-    ret->ready = is_working(p) && (state == FG_PIPELINE_RUNNING || state == FG_PIPELINE_PAUSED ||
-                                   state == FG_PIPELINE_TROUBLED);
+    ret->ready = is_working(p) &&
+                 (state == FG_PIPELINE_RUNNING || state == FG_PIPELINE_PAUSED || state == FG_PIPELINE_TROUBLED);
     ret->trouble_node = "";
     ret->in_flight_records = p->in_flight_records;
     ret->in_flight_bytes = p->in_flight_bytes;

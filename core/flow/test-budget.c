@@ -62,8 +62,8 @@ static void inputs_have_room_under_three_quarters(void **state)
 static void wakes_those_who_wait_while_there_is_room(void **state)
 {
     struct fg_budget budget;
-    struct taker a = { { .cb = take }, &budget, 50, 0, false }, b = { { .cb = take }, &budget, 50, 0, false },
-                 c = { { .cb = take }, &budget, 50, 0, false };
+    struct taker a = {{.cb = take}, &budget, 50, 0, false}, b = {{.cb = take}, &budget, 50, 0, false},
+                 c = {{.cb = take}, &budget, 50, 0, false};
 
     fg_budget_init(&budget, 100);
     fg_budget_charge(&budget, 90);
@@ -88,7 +88,7 @@ static void wakes_those_who_wait_while_there_is_room(void **state)
 static void who_waits_again_is_not_called_in_the_same_round(void **state)
 {
     struct fg_budget budget;
-    struct taker a = { { .cb = take }, &budget, 0, 0, true };
+    struct taker a = {{.cb = take}, &budget, 0, 0, true};
 
     fg_budget_init(&budget, 100);
     fg_budget_wait(&budget, &a.waiter);

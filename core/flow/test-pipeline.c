@@ -162,8 +162,8 @@ static void one_record_may_become_many_on_named_outputs(void **state)
 }
 
 /* One dead letter with its reason, and the record after it still comes through. */
-static void expect_dead(const char *value, bool with_transform, const char *code, const char *stage, const char *attempts,
-                        const char *reason)
+static void expect_dead(const char *value, bool with_transform, const char *code, const char *stage,
+                        const char *attempts, const char *reason)
 {
     const struct model_record *dead;
     struct rig rig;

@@ -27,9 +27,13 @@ static struct fg_record *make(struct fg_budget *budget, const struct fg_record_s
 static void copies_what_it_is_given(void **state)
 {
     char key[] = "conversation", value[] = "hello", name[] = "ce_id", id[] = "42";
-    struct fg_header headers[] = { { fg_slice_of(name), fg_slice_of(id) }, { fg_slice_of("empty"), FG_SLICE_NULL } };
-    struct fg_record_spec spec = { .view = { .key = fg_slice_of(key), .value = fg_slice_of(value), .headers = headers,
-                                             .n_headers = 2, .timestamp_ms = 77, .output = fg_slice_of("rows") } };
+    struct fg_header headers[] = {{fg_slice_of(name), fg_slice_of(id)}, {fg_slice_of("empty"), FG_SLICE_NULL}};
+    struct fg_record_spec spec = {.view = {.key = fg_slice_of(key),
+                                           .value = fg_slice_of(value),
+                                           .headers = headers,
+                                           .n_headers = 2,
+                                           .timestamp_ms = 77,
+                                           .output = fg_slice_of("rows")}};
     const struct fg_record_view *v;
     struct fg_budget budget;
     struct fg_record *r;
@@ -58,7 +62,7 @@ static void copies_what_it_is_given(void **state)
 static void refers_to_its_parents_bytes(void **state)
 {
     char big[4096];
-    struct fg_record_spec spec = { .view.value = fg_slice_make(memset(big, 'a', sizeof(big)), sizeof(big)) };
+    struct fg_record_spec spec = {.view.value = fg_slice_make(memset(big, 'a', sizeof(big)), sizeof(big))};
     struct fg_record *parent, *child, *grandchild;
     struct fg_budget budget;
     size_t before;
@@ -85,13 +89,13 @@ static void refers_to_its_parents_bytes(void **state)
 static void keeps_no_parent_that_it_does_not_use(void **state)
 {
     char big[4096];
-    struct fg_record_spec spec = { .view.value = fg_slice_make(memset(big, 'a', sizeof(big)), sizeof(big)) };
+    struct fg_record_spec spec = {.view.value = fg_slice_make(memset(big, 'a', sizeof(big)), sizeof(big))};
     struct fg_record *parent, *child;
     struct fg_budget budget;
 
     fg_budget_init(&budget, LIMIT);
     parent = make(&budget, &spec);
-    spec = (struct fg_record_spec){ .view.value = fg_slice_of("small"), .parent = parent };
+    spec = (struct fg_record_spec){.view.value = fg_slice_of("small"), .parent = parent};
     child = make(&budget, &spec);
     fg_record_unref(parent);
     assert_true(used(&budget) < 1000);
@@ -102,7 +106,7 @@ static void keeps_no_parent_that_it_does_not_use(void **state)
 static void is_told_when_there_is_no_room(void **state)
 {
     char big[4096];
-    struct fg_record_spec spec = { .view.value = fg_slice_make(memset(big, 'a', sizeof(big)), sizeof(big)) };
+    struct fg_record_spec spec = {.view.value = fg_slice_make(memset(big, 'a', sizeof(big)), sizeof(big))};
     struct fg_error err = FG_ERROR_NULL;
     struct fg_record *r = NULL;
     struct fg_budget budget;
@@ -120,14 +124,14 @@ static void is_told_when_there_is_no_room(void **state)
 
 static void refuses_absurd_sizes(void **state)
 {
-    struct fg_record_spec spec = { .view.value = { "x", SIZE_MAX - 10 } };
+    struct fg_record_spec spec = {.view.value = {"x", SIZE_MAX - 10}};
     struct fg_error err = FG_ERROR_NULL;
     struct fg_record *r = NULL;
     struct fg_budget budget;
 
     fg_budget_init(&budget, LIMIT);
     assert_int_equal(fg_record_new(&budget, &spec, true, &r, &err), -FG_E_LIMIT);
-    spec = (struct fg_record_spec){ .view.n_headers = SIZE_MAX / 2 };
+    spec = (struct fg_record_spec){.view.n_headers = SIZE_MAX / 2};
     assert_int_equal(fg_record_new(&budget, &spec, true, &r, &err), -FG_E_LIMIT);
     assert_int_equal(used(&budget), 0);
 }
@@ -149,8 +153,13 @@ static void takes_a_message_over(void **state)
 
     assert_non_null(m);
     fg_budget_init(&budget, 1); /* it is here already: always charged */
-    *m = (struct fg_bus_message){ .topic = "mail", .partition = 3, .offset = 9, .timestamp_ms = 5,
-                                  .key = FG_SLICE("k"), .value = FG_SLICE("v"), .release = release };
+    *m = (struct fg_bus_message){.topic = "mail",
+                                 .partition = 3,
+                                 .offset = 9,
+                                 .timestamp_ms = 5,
+                                 .key = FG_SLICE("k"),
+                                 .value = FG_SLICE("v"),
+                                 .release = release};
     released = 0;
     r = fg_record_from_message(&budget, m);
     assert_true(used(&budget) > 2);
@@ -170,7 +179,7 @@ static void takes_a_message_over(void **state)
 
 static void a_long_chain_of_parents_goes_without_recursion(void **state)
 {
-    struct fg_record_spec spec = { .view.value = FG_SLICE("chain") };
+    struct fg_record_spec spec = {.view.value = FG_SLICE("chain")};
     struct fg_budget budget;
     struct fg_record *r;
 
@@ -178,7 +187,7 @@ static void a_long_chain_of_parents_goes_without_recursion(void **state)
     r = make(&budget, &spec);
     for (int i = 0; i < 100000; i++) {
         struct fg_record *next;
-        spec = (struct fg_record_spec){ .view.value = fg_record_view(r)->value, .parent = r };
+        spec = (struct fg_record_spec){.view.value = fg_record_view(r)->value, .parent = r};
         next = make(&budget, &spec);
         fg_record_unref(r);
         r = next;

@@ -103,8 +103,8 @@ static void foreign_cursors_and_tombstones_are_no_cursors(void **state)
 
     rig_init(&rig, 3);
     rig_use_source(&rig, 1, 4);
-    model_write(&rig.bus, "cursors", fg_cursor_partition("q", owner, 4), fg_slice_of("q/box0/inbox"), fg_slice_of(foreign),
-                NULL, 0);
+    model_write(&rig.bus, "cursors", fg_cursor_partition("q", owner, 4), fg_slice_of("q/box0/inbox"),
+                fg_slice_of(foreign), NULL, 0);
     model_write(&rig.bus, "cursors", 0, fg_slice_of("nonsense"), fg_slice_of("nonsense"), NULL, 0);
     rig_open(&rig);
     assert_true(rig_until_count(&rig, "out", 4, 5000));
@@ -119,7 +119,8 @@ static void a_changed_partition_count_is_noticed(void **state)
 
     rig_init(&rig, 4);
     rig_use_source(&rig, 1, 4);
-    model_write(&rig.bus, "cursors", (right + 1) % 4, fg_slice_of("p/box0/inbox"), fg_slice_of("{\"link\":\"2\"}"), NULL, 0);
+    model_write(&rig.bus, "cursors", (right + 1) % 4, fg_slice_of("p/box0/inbox"), fg_slice_of("{\"link\":\"2\"}"),
+                NULL, 0);
     rig_open(&rig);
     assert_true(rig_until_state(&rig, FG_PIPELINE_FAILED, 5000));
     assert_non_null(strstr(rig_status(&rig).trouble.text, "partition count"));
@@ -201,7 +202,7 @@ static void the_budget_holds_the_source_back(void **state)
     rig_use_sink(&rig);
     rig.record_bytes = 8000;
     rig.sink_ms_max = 100;
-    rig.limits = (struct fg_sink_limits){ 1, 1u << 20, 1 };
+    rig.limits = (struct fg_sink_limits){1, 1u << 20, 1};
     rig_open(&rig);
     for (int i = 0; i < 20000 && model_count(model_topic(&rig.bus, "out", 2)) < 200; i++) {
         sim_run_for(&rig.sim, 5);
@@ -209,7 +210,7 @@ static void the_budget_holds_the_source_back(void **state)
             most = atomic_load(&rig.budget.used);
     }
     assert_int_equal(model_count(model_topic(&rig.bus, "out", 2)), 200);
-    assert_true(most > 128u << 10); /* it was really needed */
+    assert_true(most > 128u << 10);  /* it was really needed */
     assert_true(most <= 320u << 10); /* results may pass the limit a little, what comes in may not */
     rig_deinit(&rig);
 }

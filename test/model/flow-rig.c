@@ -15,17 +15,17 @@ static void changed(void *arg, struct fg_pipeline *pipeline)
 
 void rig_init(struct rig *rig, uint64_t seed)
 {
-    *rig = (struct rig){ 0 };
+    *rig = (struct rig){0};
     sim_init(&rig->sim, seed, RIG_WORKERS);
     model_init(&rig->bus, &rig->sim, true);
     fg_budget_init(&rig->budget, 16u << 20);
     rig->metrics = fg_metrics_new();
     fg_list_init(&rig->sink_deliveries);
-    rig->limits = (struct fg_sink_limits){ 4, 1u << 20, 3 };
+    rig->limits = (struct fg_sink_limits){4, 1u << 20, 3};
     rig->sink_ms_max = 10;
     rig->per_pull = 5;
-    rig->outputs[0] = (struct fg_output){ "", "out" };
-    rig->outputs[1] = (struct fg_output){ "rows", "rows" };
+    rig->outputs[0] = (struct fg_output){"", "out"};
+    rig->outputs[1] = (struct fg_output){"rows", "rows"};
     rig->topics[0] = "in";
     model_topic(&rig->bus, "in", 3);
     model_topic(&rig->bus, "out", 2);
@@ -53,7 +53,7 @@ void rig_init(struct rig *rig, uint64_t seed)
 
 void rig_use_sink(struct rig *rig)
 {
-    rig->sink = (struct fg_stage){ "sink", "sink-rig", &rig_sink_plugin, NULL };
+    rig->sink = (struct fg_stage){"sink", "sink-rig", &rig_sink_plugin, NULL};
     rig->sink_self[0] = rig;
     rig->sink.selves = rig->sink_self;
     rig->config.sink = &rig->sink;
@@ -65,7 +65,7 @@ void rig_use_transform(struct rig *rig)
         rig->transforms[i].rig = rig;
         rig->transform_selves[i] = &rig->transforms[i];
     }
-    rig->transform = (struct fg_stage){ "transforms.0", "transform-rig", &rig_transform_plugin, rig->transform_selves };
+    rig->transform = (struct fg_stage){"transforms.0", "transform-rig", &rig_transform_plugin, rig->transform_selves};
     rig->config.transforms = &rig->transform;
     rig->config.n_transforms = 1;
 }
@@ -82,7 +82,7 @@ void rig_use_source(struct rig *rig, size_t n_owners, unsigned mails)
         owner->told = -1;
     }
     rig->source_self[0] = rig;
-    rig->source = (struct fg_stage){ "source", "source-rig", &rig_source_plugin, rig->source_self };
+    rig->source = (struct fg_stage){"source", "source-rig", &rig_source_plugin, rig->source_self};
     rig->config.source = &rig->source;
     rig->config.cursors_topic = "cursors";
     rig->config.topics = NULL;
@@ -146,8 +146,8 @@ void rig_deinit(struct rig *rig)
 void rig_put(struct rig *rig, const char *key, const char *value)
 {
     const struct fg_header headers[] = {
-        { FG_SLICE("ce_id"), fg_slice_of(value) },
-        { FG_SLICE("traceparent"), FG_SLICE("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01") },
+        {FG_SLICE("ce_id"), fg_slice_of(value)},
+        {FG_SLICE("traceparent"), FG_SLICE("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")},
     };
     model_write(&rig->bus, "in", -1, fg_slice_of(key), fg_slice_of(value), headers, 2);
 }
@@ -167,7 +167,7 @@ static bool count_reached(void *arg)
 
 bool rig_until_count(struct rig *rig, const char *topic, size_t n, uint64_t limit_ms)
 {
-    struct wish wish = { .topic = model_topic(&rig->bus, topic, 1), .n = n };
+    struct wish wish = {.topic = model_topic(&rig->bus, topic, 1), .n = n};
     return sim_run_until(&rig->sim, limit_ms, count_reached, &wish);
 }
 
@@ -179,7 +179,7 @@ static bool state_reached(void *arg)
 
 bool rig_until_state(struct rig *rig, enum fg_pipeline_state state, uint64_t limit_ms)
 {
-    struct wish wish = { .rig = rig, .state = state };
+    struct wish wish = {.rig = rig, .state = state};
     return sim_run_until(&rig->sim, limit_ms, state_reached, &wish);
 }
 

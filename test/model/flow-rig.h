@@ -14,7 +14,7 @@
 #include "flow/pipeline.h"
 #include "flow/record.h"
 
-#define RIG_WORKERS 3u
+#define RIG_WORKERS    3u
 #define RIG_OWNERS_MAX 64u
 
 struct rig;
@@ -49,8 +49,8 @@ struct rig {
 
     struct fg_sink_limits limits;
     uint64_t sink_ms_max;
-    uint64_t outage_until_ms; /* the service answers 429 so long, */
-    uint32_t retry_after_ms;  /* with this, */
+    uint64_t outage_until_ms;   /* the service answers 429 so long, */
+    uint32_t retry_after_ms;    /* with this, */
     uint64_t outage_calls[256]; /* and when it was asked all the same */
     size_t n_outage_calls;
     uint64_t first_after_ms; /* the first call after the outage */
@@ -67,17 +67,19 @@ struct rig {
     size_t record_bytes; /* extra, of a mail */
 };
 
-void rig_init(struct rig *rig, uint64_t seed); /* a Kafka input "in" with 3 partitions, outputs "out" and "rows", "dead" */
+void rig_init(struct rig *rig,
+              uint64_t seed); /* a Kafka input "in" with 3 partitions, outputs "out" and "rows", "dead" */
 void rig_use_sink(struct rig *rig);
 void rig_use_transform(struct rig *rig);
 void rig_use_source(struct rig *rig, size_t n_owners, unsigned mails); /* instead of the topic */
-void rig_open(struct rig *rig);  /* makes and starts the pipeline */
-void rig_stop(struct rig *rig, bool now);  /* until it has stopped; frees it */
-void rig_deinit(struct rig *rig); /* checks that nothing is left open or charged */
-void rig_put(struct rig *rig, const char *key, const char *value); /* a record into "in" */
+void rig_open(struct rig *rig);                                        /* makes and starts the pipeline */
+void rig_stop(struct rig *rig, bool now);                              /* until it has stopped; frees it */
+void rig_deinit(struct rig *rig);                                      /* checks that nothing is left open or charged */
+void rig_put(struct rig *rig, const char *key, const char *value);     /* a record into "in" */
 bool rig_until_count(struct rig *rig, const char *topic, size_t n, uint64_t limit_ms);
 bool rig_until_state(struct rig *rig, enum fg_pipeline_state state, uint64_t limit_ms);
 struct fg_pipeline_status rig_status(struct rig *rig);
 /* The k-th committed record of the topic whose key is this; NULL: none. */
 const struct model_record *rig_seen(struct rig *rig, const char *topic, const char *key, size_t k);
-struct fg_slice rig_header(const struct model_record *record, const char *name); /* the last of that name; empty: none */
+struct fg_slice rig_header(const struct model_record *record,
+                           const char *name); /* the last of that name; empty: none */

@@ -19,7 +19,7 @@ struct fg_header *model_headers_copy(const struct fg_header *headers, size_t n)
 {
     struct fg_header *copy = fg_calloc(n + 1, sizeof(*copy));
     for (size_t i = 0; i < n; i++)
-        copy[i] = (struct fg_header){ copy_of(headers[i].name), copy_of(headers[i].value) };
+        copy[i] = (struct fg_header){copy_of(headers[i].name), copy_of(headers[i].value)};
     return copy;
 }
 
@@ -65,7 +65,7 @@ size_t model_append(struct model_partition *partition, const struct fg_bus_outgo
         fg_assert(partition->records);
     }
     r = &partition->records[partition->n];
-    *r = (struct model_record){ .state = state };
+    *r = (struct model_record){.state = state};
     if (m) {
         r->key = copy_of(m->key);
         r->value = copy_of(m->value);
@@ -77,12 +77,15 @@ size_t model_append(struct model_partition *partition, const struct fg_bus_outgo
     return partition->n++;
 }
 
-void model_write(struct model_bus *model, const char *topic, int32_t partition, struct fg_slice key, struct fg_slice value,
-                 const struct fg_header *headers, size_t n_headers)
+void model_write(struct model_bus *model, const char *topic, int32_t partition, struct fg_slice key,
+                 struct fg_slice value, const struct fg_header *headers, size_t n_headers)
 {
     struct model_topic *t = model_topic_find(model, topic);
     struct fg_bus_outgoing m = {
-        .key = key, .value = value, .headers = headers, .n_headers = n_headers,
+        .key = key,
+        .value = value,
+        .headers = headers,
+        .n_headers = n_headers,
         .timestamp_ms = fg_clock_wall_ms(&model->sim->clock),
     };
     fg_assert(t);
@@ -160,7 +163,7 @@ static void described(void *arg)
     }
     for (size_t i = 0; i < d->n; i++) {
         const struct model_topic *topic = model_topic_find(d->model, d->names[i]);
-        topics[i] = (struct fg_bus_topic){ .name = d->names[i], .partitions = topic ? topic->n_partitions : 0 };
+        topics[i] = (struct fg_bus_topic){.name = d->names[i], .partitions = topic ? topic->n_partitions : 0};
     }
     d->done(d->arg, topics, d->n, NULL);
     free(d);
@@ -197,15 +200,11 @@ static void bus_close(struct fg_bus *bus, fg_done_cb closed, void *arg)
 void model_init(struct model_bus *model, struct sim *sim, bool transactional)
 {
     static const struct fg_bus_ops ops = {
-        MODEL_CONSUMER_OPS,
-        MODEL_PRODUCER_OPS,
-        .describe = describe,
-        .create = create,
-        .close = bus_close,
+        MODEL_CONSUMER_OPS, MODEL_PRODUCER_OPS, .describe = describe, .create = create, .close = bus_close,
     };
 
     *model = (struct model_bus){
-        .bus = { .ops = &ops, .traits = { .kind = "model", .transactional = transactional, .durable = true } },
+        .bus = {.ops = &ops, .traits = {.kind = "model", .transactional = transactional, .durable = true}},
         .sim = sim,
         .publish_ms_max = 4,
         .poll_ms_max = 2,

@@ -4,8 +4,8 @@
 
 #include "model-private.h"
 
-#define POLL_MAX 8u       /* records in one poll, at most */
-#define REJOIN_MS 20u     /* from the end of an assignment to the next */
+#define POLL_MAX  8u  /* records in one poll, at most */
+#define REJOIN_MS 20u /* from the end of an assignment to the next */
 
 struct position {
     struct model_topic *topic;
@@ -105,9 +105,9 @@ static size_t poll_one(struct fg_bus_consumer *c, size_t k, size_t max)
     while (n < max && k < c->n_positions && !c->paused) {
         struct position *at = &c->positions[k];
         const struct model_partition *partition = &at->topic->partitions[at->partition];
-        const struct model_record *r = &partition->records[at->next];
+        const struct model_record *r = at->next < partition->n ? &partition->records[at->next] : NULL;
 
-        if (at->next >= partition->n || r->state == MODEL_OPEN)
+        if (!r || r->state == MODEL_OPEN)
             break;
         at->told_end = false;
         if (r->state == MODEL_COMMITTED) {
@@ -128,7 +128,7 @@ static void tell_end(struct fg_bus_consumer *c, size_t k)
     if (!end || at->told_end || !c->want_end)
         return;
     at->told_end = true;
-    c->events.end(c->arg, &(struct fg_bus_position){ at->topic->name, at->partition, (int64_t)at->next });
+    c->events.end(c->arg, &(struct fg_bus_position){at->topic->name, at->partition, (int64_t)at->next});
 }
 
 static void poll(void *arg)
@@ -180,7 +180,7 @@ static size_t whole(const struct fg_bus_consumer *c, struct fg_bus_position ret[
     size_t n = 0;
     for (size_t i = 0; i < c->n_topics; i++)
         for (int32_t p = 0; p < c->topics[i]->n_partitions && n < 64; p++)
-            ret[n++] = (struct fg_bus_position){ c->topics[i]->name, p, FG_BUS_UNKNOWN };
+            ret[n++] = (struct fg_bus_position){c->topics[i]->name, p, FG_BUS_UNKNOWN};
     return n;
 }
 
@@ -296,7 +296,7 @@ static void ask(struct fg_bus_consumer *c, const struct fg_bus_position *positio
                 fg_bus_positions_cb done, void *arg)
 {
     struct asked *a = fg_calloc(1, sizeof(*a));
-    *a = (struct asked){ .consumer = c, .n = n, .commit = commit, .done = done, .arg = arg };
+    *a = (struct asked){.consumer = c, .n = n, .commit = commit, .done = done, .arg = arg};
     a->positions = fg_calloc(n + 1, sizeof(*a->positions));
     memcpy(a->positions, positions, n * sizeof(*positions));
     for (size_t i = 0; i < n; i++)

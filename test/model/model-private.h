@@ -42,10 +42,10 @@ void model_consumer_close(struct fg_bus_consumer *consumer, fg_done_cb closed, v
 bool model_consumer_offset(struct fg_bus_consumer *consumer, const char *topic, int32_t partition, int64_t offset);
 bool model_consumer_is_member(const struct fg_bus_consumer *consumer);
 
-#define MODEL_CONSUMER_OPS                                                                                             \
-    .consumer_open = model_consumer_open, .consumer_assign = model_consumer_assign,                                    \
-    .consumer_unassign = model_consumer_unassign, .consumer_pause = model_consumer_pause,                              \
-    .consumer_rewind = model_consumer_rewind, .consumer_committed = model_consumer_committed,                          \
+#define MODEL_CONSUMER_OPS                                                                    \
+    .consumer_open = model_consumer_open, .consumer_assign = model_consumer_assign,           \
+    .consumer_unassign = model_consumer_unassign, .consumer_pause = model_consumer_pause,     \
+    .consumer_rewind = model_consumer_rewind, .consumer_committed = model_consumer_committed, \
     .consumer_commit = model_consumer_commit, .consumer_close = model_consumer_close
 
 /* model-producer.c */
@@ -57,6 +57,6 @@ void model_producer_publish(struct fg_bus_producer *producer, const struct fg_bu
 void model_producer_close(struct fg_bus_producer *producer, fg_done_cb closed, void *arg);
 void model_producers_trouble(struct model_bus *model, const struct fg_error *err);
 
-#define MODEL_PRODUCER_OPS                                                                                             \
-    .producer_open = model_producer_open, .producer_publish = model_producer_publish,                                  \
+#define MODEL_PRODUCER_OPS                                                            \
+    .producer_open = model_producer_open, .producer_publish = model_producer_publish, \
     .producer_close = model_producer_close

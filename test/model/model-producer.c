@@ -11,11 +11,11 @@ struct fg_bus_producer {
     struct fg_bus_producer_events events;
     void *arg;
     bool transactional, closed, dead;
-    unsigned pending; /* events on their way */
+    unsigned pending;                     /* events on their way */
     const struct fg_bus_publish *publish; /* NULL: none */
     fg_bus_published_cb done;
     void *done_arg;
-    size_t *offsets;     /* where each message was written */
+    size_t *offsets; /* where each message was written */
     int32_t *partitions;
     bool written;
     enum model_fault fault;

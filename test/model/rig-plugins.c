@@ -15,7 +15,7 @@ bool rig_starts(const struct fg_record *record, const char *with)
 
 struct fg_record *rig_record(struct rig *rig, struct fg_record *parent, const char *output, const char *format, ...)
 {
-    struct fg_record_spec spec = { .view = *fg_record_view(parent), .parent = parent };
+    struct fg_record_spec spec = {.view = *fg_record_view(parent), .parent = parent};
     struct fg_error err;
     struct fg_record *record = NULL;
     char value[512];
@@ -169,7 +169,7 @@ static void cancel(void *self, struct fg_delivery *delivery)
             return;
         }
     }
-    fg_assert(!"a delivery is cancelled that was never made");
+    fg_assert(false); /* a delivery is cancelled that was never made */
 }
 
 static void limits(void *self, struct fg_sink_limits *ret)
@@ -235,7 +235,7 @@ static void source_revoke(void *self, const struct fg_slice *owners, size_t n)
 
 static bool make_mail(struct rig *rig, struct rig_source_owner *owner, struct fg_batch *batch)
 {
-    struct fg_record_spec spec = { .view.timestamp_ms = fg_clock_wall_ms(&rig->sim.clock) };
+    struct fg_record_spec spec = {.view.timestamp_ms = fg_clock_wall_ms(&rig->sim.clock)};
     struct fg_error err;
     struct fg_record *record;
     size_t len = 32 + rig->record_bytes;
@@ -277,7 +277,7 @@ static void source_poll(void *arg)
         if (n == 0)
             continue;
         (void)snprintf(at, sizeof(at), "%u", owner->at);
-        fg_batch_cursor(fill, &(struct fg_cursor){ fg_slice_of(owner->key), fg_slice_of(at) });
+        fg_batch_cursor(fill, &(struct fg_cursor){fg_slice_of(owner->key), fg_slice_of(at)});
         rig->fill = NULL;
         fg_batch_submit(fill);
     }
@@ -310,8 +310,8 @@ void rig_source_stop(struct rig *rig)
     give_back(rig);
 }
 
-static const struct fg_transform_ops transform_ops = { .apply = apply };
-static const struct fg_sink_ops sink_ops = { .deliver = deliver, .cancel = cancel, .limits = limits };
+static const struct fg_transform_ops transform_ops = {.apply = apply};
+static const struct fg_sink_ops sink_ops = {.deliver = deliver, .cancel = cancel, .limits = limits};
 static const struct fg_source_ops source_ops = {
     .assign = source_assign,
     .revoke = source_revoke,
@@ -320,6 +320,7 @@ static const struct fg_source_ops source_ops = {
     .keys = source_keys,
 };
 
-const struct fg_plugin rig_transform_plugin = { .kind = FG_KIND_TRANSFORM, .name = "transform-rig", .transform = &transform_ops };
-const struct fg_plugin rig_sink_plugin = { .kind = FG_KIND_SINK, .name = "sink-rig", .sink = &sink_ops };
-const struct fg_plugin rig_source_plugin = { .kind = FG_KIND_SOURCE, .name = "source-rig", .source = &source_ops };
+const struct fg_plugin rig_transform_plugin = {
+    .kind = FG_KIND_TRANSFORM, .name = "transform-rig", .transform = &transform_ops};
+const struct fg_plugin rig_sink_plugin = {.kind = FG_KIND_SINK, .name = "sink-rig", .sink = &sink_ops};
+const struct fg_plugin rig_source_plugin = {.kind = FG_KIND_SOURCE, .name = "source-rig", .source = &source_ops};

@@ -7,7 +7,7 @@
 #include "base/mem.h"
 
 struct sim_event {
-    struct fg_list link; /* sim::events */
+    struct fg_list link;  /* sim::events */
     uint64_t at_ms, rank; /* rank decides among those due together */
     fg_timer_cb cb;
     void *arg;
@@ -137,9 +137,9 @@ void sim_init(struct sim *sim, uint64_t seed, unsigned n_workers)
         .random = env_random,
     };
 
-    *sim = (struct sim){ .state = seed, .wall_start_ms = 1764000000000, .now_ms = 1000, .work_ms_max = 3 };
-    sim->clock = (struct fg_clock){ mono_ns, wall_ms, sim };
-    sim->env = (struct fg_env){ &ops, &sim->clock, n_workers };
+    *sim = (struct sim){.state = seed, .wall_start_ms = 1764000000000, .now_ms = 1000, .work_ms_max = 3};
+    sim->clock = (struct fg_clock){mono_ns, wall_ms, sim};
+    sim->env = (struct fg_env){&ops, &sim->clock, n_workers};
     fg_list_init(&sim->events);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A simulated process for the flow: time is a number, timers and workers run in turn, chance comes from a seed. One seed
- * is one run. One thread.
+ * A simulated process for the flow: time is a number, timers and workers run in turn, chance comes from a seed. One
+ * seed is one run. One thread.
  */
 #pragma once
 
@@ -20,7 +20,7 @@ struct sim {
 };
 
 void sim_init(struct sim *sim, uint64_t seed, unsigned n_workers);
-void sim_deinit(struct sim *sim); /* events that are left are dropped */
+void sim_deinit(struct sim *sim);                 /* events that are left are dropped */
 uint64_t sim_random(struct sim *sim, uint64_t n); /* 0..n-1; n >= 1 */
 /* Calls cb(arg) after so long, once. Those due at the same time come in an order of chance. */
 void sim_post(struct sim *sim, uint64_t after_ms, fg_timer_cb cb, void *arg);
