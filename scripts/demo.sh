@@ -7,4 +7,5 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/devenv.sh
 . "$top/scripts/devenv.sh" "${1:?usage: demo.sh BUILD [ARGUMENTS]}"
 shift
+export FRAGUA_DEMO_DIR=${FRAGUA_DEMO_DIR:-$top/plugins/sim-graph/mails}
 exec "$FRAGUA_BIN" demo "$@"
