@@ -62,15 +62,15 @@ static struct fg_slice header_of(const struct fg_record_view *view, const char *
     return FG_SLICE_NULL;
 }
 
-/* The document's headers say what it is; the entities record says what it is made of. */
+/* The document's headers say what it is; the entities record says what it is made of. Empty ones are left out. */
 static int make_record(struct sink *s, const struct fg_record_view *document, struct fg_slice value,
                        struct fg_record **ret, struct fg_error *err)
 {
-    struct fg_slice id = header_of(document, "ce_id");
-    char entities_id[NAME_MAX_BYTES];
-    const struct fg_header headers[] = {
+    char id[NAME_MAX_BYTES];
+    int id_len = snprintf(id, sizeof(id), "%.*s.entities", FG_SLICE_ARG(header_of(document, "ce_id")));
+    const struct fg_header all[] = {
         { FG_SLICE("ce_specversion"), FG_SLICE("1.0") },
-        { FG_SLICE("ce_id"), fg_slice_of(entities_id) },
+        { FG_SLICE("ce_id"), fg_slice_make(id, id_len < 0 ? 0 : strlen(id)) },
         { FG_SLICE("ce_source"), header_of(document, "ce_source") },
         { FG_SLICE("ce_type"), FG_SLICE("fragua.mail.entities.v1") },
         { FG_SLICE("ce_time"), header_of(document, "ce_time") },
@@ -79,13 +79,13 @@ static int make_record(struct sink *s, const struct fg_record_view *document, st
         { FG_SLICE("fragua_schema"), FG_SLICE("fragua.mail.entities.v1") },
         { FG_SLICE("traceparent"), header_of(document, "traceparent") },
     };
+    struct fg_header headers[sizeof(all) / sizeof(all[0])];
     struct fg_record_spec spec = { .view = { .key = document->key, .value = value, .headers = headers,
-                                             .n_headers = sizeof(headers) / sizeof(headers[0]),
                                              .timestamp_ms = document->timestamp_ms } };
 
-    (void)snprintf(entities_id, sizeof(entities_id), "%.*s.entities", FG_SLICE_ARG(id));
-    if (!headers[8].value.len)
-        spec.view.n_headers--; /* the trace is the last one */
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        if (all[i].value.len)
+            headers[spec.view.n_headers++] = all[i];
     return s->host->svc->record_new(s->host, &spec, ret, err);
 }
 
