@@ -256,6 +256,17 @@ static bool make_mail(struct rig *rig, struct rig_source_owner *owner, struct fg
     return true;
 }
 
+static void source_submit(void *arg)
+{
+    struct rig *rig = arg;
+    struct fg_batch *fill = rig->fill;
+
+    rig->polling = false;
+    rig->fill = NULL;
+    if (fill)
+        fg_batch_submit(fill);
+}
+
 /* Fills what it was given, if there is mail. */
 static void source_poll(void *arg)
 {
@@ -278,8 +289,13 @@ static void source_poll(void *arg)
             continue;
         (void)snprintf(at, sizeof(at), "%u", owner->at);
         fg_batch_cursor(fill, &(struct fg_cursor){fg_slice_of(owner->key), fg_slice_of(at)});
-        rig->fill = NULL;
-        fg_batch_submit(fill);
+        if (rig->stubborn) { /* what is in it may be out of date by then */
+            rig->polling = true;
+            sim_post(&rig->sim, sim_random(&rig->sim, 10), source_submit, rig);
+        } else {
+            rig->fill = NULL;
+            fg_batch_submit(fill);
+        }
     }
     if (rig->fill && !rig->polling) {
         rig->polling = true;
