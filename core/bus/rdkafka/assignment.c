@@ -12,6 +12,8 @@
 
 #define LOOKUP_TIMEOUT_MS 1000 /* of one try to learn committed offsets; tried until it works or nobody wants it */
 
+#define FORWARD_TICKS 3        /* ticks after a change on which the partitions are forwarded once more */
+
 struct assign_job {
     struct fg_lane_job job;
     struct fg_bus_consumer *c;
@@ -123,7 +125,7 @@ static bool look_up(struct assign_job *job)
     return is_wanted(job);
 }
 
-static void forward(struct fg_bus_consumer *c, const rd_kafka_topic_partition_list_t *list)
+void fg_rd_forward(struct fg_bus_consumer *c, const rd_kafka_topic_partition_list_t *list)
 {
     for (int i = 0; i < list->cnt; i++) {
         rd_kafka_queue_t *queue = rd_kafka_queue_get_partition(c->rk, list->elems[i].topic, list->elems[i].partition);
@@ -131,6 +133,22 @@ static void forward(struct fg_bus_consumer *c, const rd_kafka_topic_partition_li
             continue;
         rd_kafka_queue_forward(queue, c->data);
         rd_kafka_queue_destroy(queue);
+    }
+}
+
+/*
+ * Stopping a partition, which rd_kafka_assign() begins and does not wait for, undoes its forwarding (seen in 2.0.2). So it
+ * is set again behind the stop: a question to librdkafka's main thread is answered after what was asked before. Messages
+ * that were queued meanwhile move along. The consumer's tick repeats it, should a stop have taken longer.
+ */
+static void forward_again(struct fg_bus_consumer *c, const rd_kafka_topic_partition_list_t *list)
+{
+    rd_kafka_topic_partition_list_t *now;
+
+    for (int i = 0; i < 2; i++) {
+        if (!rd_kafka_assignment(c->rk, &now))
+            rd_kafka_topic_partition_list_destroy(now);
+        fg_rd_forward(c, list);
     }
 }
 
@@ -151,11 +169,12 @@ static void run_assign(struct fg_lane_job *base)
         learn_membership(c);
     if (!look_up(job))
         return;
-    forward(c, job->list);
+    fg_rd_forward(c, job->list);
     if ((rd = rd_kafka_assign(c->rk, job->list))) {
         fg_rd_error(&err, rd, "Kafka: cannot take the partitions", NULL);
         fg_trouble_state(&c->trouble, &err);
     }
+    forward_again(c, job->list);
 }
 
 static void assign_done(struct fg_lane_job *base)
@@ -164,6 +183,7 @@ static void assign_done(struct fg_lane_job *base)
     struct fg_bus_consumer *c = job->c;
 
     c->pending--;
+    c->forward_ticks = FORWARD_TICKS;
     if (job->list && is_wanted(job))
         for (int i = 0; i < job->list->cnt; i++) {
             struct fg_rd_part *part = fg_rd_part_find(c, job->list->elems[i].topic, job->list->elems[i].partition);

@@ -106,6 +106,36 @@ static void opened(struct fg_lane_job *base)
     free(job);
 }
 
+static void run_forward(struct fg_lane_job *base)
+{
+    struct consumer_job *job = (struct consumer_job *)base;
+
+    fg_rd_forward(job->c, job->list);
+}
+
+static void forwarded(struct fg_lane_job *base)
+{
+    rd_kafka_topic_partition_list_destroy(((struct consumer_job *)base)->list);
+    free(base);
+}
+
+static void forward_again(struct fg_bus_consumer *c)
+{
+    struct consumer_job *job;
+
+    if (c->forward_ticks == 0 || c->n_parts == 0 || c->pending)
+        return;
+    c->forward_ticks--;
+    job = fg_calloc(1, sizeof(*job));
+    job->job.run = run_forward;
+    job->job.done = forwarded;
+    job->c = c;
+    job->list = rd_kafka_topic_partition_list_new((int)c->n_parts);
+    for (size_t i = 0; i < c->n_parts; i++)
+        rd_kafka_topic_partition_list_add(job->list, c->parts[i].topic, c->parts[i].partition);
+    fg_lane_post(&c->lane, &job->job);
+}
+
 static void on_tick(uv_timer_t *timer)
 {
     struct fg_bus_consumer *c = timer->data;
@@ -117,8 +147,10 @@ static void on_tick(uv_timer_t *timer)
     }
     /* A queue that nobody reads for max.poll.interval.ms makes librdkafka leave the group, even when nothing comes. */
     fg_rd_consumer_drain(c);
-    if (!c->closing)
-        fg_rd_consumer_probe(c);
+    if (c->closing)
+        return;
+    forward_again(c);
+    fg_rd_consumer_probe(c);
 }
 
 void fg_rd_consumer_tell(struct fg_bus_consumer *c)

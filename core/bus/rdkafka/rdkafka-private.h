@@ -81,6 +81,7 @@ struct fg_bus_consumer {
     size_t n_topics;
 
     bool paused, revoking, closing, probing;
+    unsigned forward_ticks;
     unsigned pending;     /* changes of the assignment that the lane has not done yet: nothing is delivered */
     atomic_uint epoch;    /* of the last such change; older ones that still wait are not done at all */
     atomic_bool shutting; /* the lane must not begin anything long */
@@ -134,6 +135,8 @@ void fg_rd_consumer_assigned(struct fg_bus_consumer *c, const rd_kafka_topic_par
 void fg_rd_consumer_assign(struct fg_bus_consumer *c, const struct fg_bus_position *positions, size_t n);
 void fg_rd_consumer_unassign(struct fg_bus_consumer *c);
 void fg_rd_consumer_rewind(struct fg_bus_consumer *c, const struct fg_bus_position *positions, size_t n);
+/* [lane] Messages of these partitions go to the data queue. */
+void fg_rd_forward(struct fg_bus_consumer *c, const rd_kafka_topic_partition_list_t *list);
 struct fg_rd_part *fg_rd_part_find(struct fg_bus_consumer *c, const char *topic, int32_t partition);
 void fg_rd_parts_free(struct fg_bus_consumer *c);
 struct fg_rd_membership *fg_rd_membership_get(struct fg_bus_consumer *c); /* a new reference, or NULL */
