@@ -245,25 +245,21 @@ struct fg_pipeline {
     const char **out_topics; /* owned array: what is written to */
     size_t n_out_topics;
     const struct fg_flow_intake *intake;
-    bool needs_producer, exactly_once;
     struct fg_sink_limits sink_limits;
 
     /* the clockwork */
     struct fg_env_timer *timer; /* owned */
-    bool kicked, advancing;
     uint64_t now_ms, due_ms;
 
     /* what is wanted */
-    bool want_run, paused, start_again, stop_now;
     uint64_t stop_deadline_ms;
     struct fg_list stops;
 
     /* what is */
     enum fg_flow_phase phase;
+    unsigned failures; /* in a row */
     uint64_t retry_ms; /* DOWN: not before */
     uint64_t up_ms;    /* UP: since */
-    unsigned failures; /* in a row */
-    bool fail;         /* asked for: FG_TROUBLE_FAILED says why */
     struct fg_flow_blame troubles[_FG_TROUBLE_N];
     enum fg_pipeline_state told_state;
     struct fg_error told_trouble;
@@ -272,7 +268,6 @@ struct fg_pipeline {
     /* Kafka */
     struct fg_bus_consumer *consumer; /* owned */
     struct fg_bus_producer *producer; /* owned */
-    bool consumer_closing, producer_closing, producer_ready, producer_dead, consumer_paused;
     uint64_t producer_retry_ms;
     struct fg_list calls;
 
@@ -282,13 +277,11 @@ struct fg_pipeline {
     size_t n_partitions;
     struct fg_flow_partition *given; /* owned array of n_given: the next assignment, after the revocation */
     size_t n_given;
-    bool is_given, revoke_asked, revoke_lost, ever_assigned;
     uint64_t revoke_deadline_ms;
 
     /* source */
     struct fg_cursor_map cursors;
     struct fg_batch *fill; /* borrowed from the source; NULL: it has none */
-    bool resync;           /* a void fill was submitted: tell the source again where to go on */
     uint64_t pull_ms, rescan_ms;
 
     /* in flight */
@@ -299,31 +292,48 @@ struct fg_pipeline {
     uint64_t arrived_ms; /* last record */
     struct fg_budget_waiter waiter;
 
+    unsigned works_out; /* pieces of work on workers */
+    unsigned aborts_in_row;
+
     struct fg_list to_work, work_retries; /* of fg_slot::queue */
     size_t n_to_work;
-    unsigned works_out;
 
     struct fg_list to_sink, sink_retries; /* of fg_item::link */
     size_t n_to_sink;
     struct fg_list deliveries, answered;
     size_t n_deliveries;
-    bool outage, probing;
     uint64_t outage_until_ms;
     unsigned outage_attempt;
 
     /* commit */
     struct fg_flow_batch *publishing; /* owned through batches, or alone when forgotten */
     enum { FG_COMMIT_ALL, FG_COMMIT_RECORDS, FG_COMMIT_CURSORS, FG_COMMIT_OFFSETS } commit_step;
-    bool is_outcome; /* of what is publishing: came in, not yet looked at */
     enum fg_bus_outcome outcome;
     struct fg_error outcome_err;
     uint64_t commit_began_ms, committed_ms;
-    bool recovering;
     uint64_t hold_ms; /* after an abort: nothing is taken in before */
-    unsigned aborts_in_row;
 
     struct fg_pipeline_status counts; /* the counters of it */
     struct fg_flow_metrics m;
+
+    /* flags, together to save room: how it is made, */
+    bool needs_producer, exactly_once;
+    /* the clockwork, */
+    bool kicked, advancing;
+    /* what is wanted, */
+    bool want_run, paused, start_again, stop_now;
+    /* fail: asked for, FG_TROUBLE_FAILED says why, */
+    bool fail;
+    /* Kafka, */
+    bool consumer_closing, producer_closing, producer_ready, producer_dead, consumer_paused;
+    /* assignment, */
+    bool is_given, revoke_asked, revoke_lost, ever_assigned;
+    /* resync: a source submitted a void fill: tell it again where to go on, */
+    bool resync;
+    /* sink, */
+    bool outage, probing;
+    /* commit; is_outcome: of what is publishing, came in, not yet looked at */
+    bool is_outcome, recovering;
 };
 
 /* Without memory the process ends: nothing committed is lost, the rest is read again. */

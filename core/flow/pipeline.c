@@ -120,7 +120,7 @@ static int check_config(const struct fg_pipeline_config *c, struct fg_error *err
 static void add_topic(const char **topics, size_t *n, const char *topic)
 {
     for (size_t i = 0; i < *n; i++)
-        if (strcmp(topics[i], topic) == 0)
+        if (fg_slice_is(fg_slice_of(topics[i]), topic))
             return;
     topics[(*n)++] = topic;
 }
