@@ -19,11 +19,9 @@ static bool begins_here(struct fg_slice text, size_t at)
 {
     char c = text.ptr[at];
 
-    if (c == '+' || c == '(' || c == '$' || c == '#')
-        return at == 0 || !is_word(text.ptr[at - 1]);
     if ((unsigned char)c >= 128) /* a currency's sign; letters beyond ASCII begin nothing that is looked for */
         return (unsigned char)c == 0xe2 || (unsigned char)c == 0xc2;
-    return is_alnum(c) && (at == 0 || !is_word(text.ptr[at - 1]));
+    return (is_alnum(c) || c == '+' || c == '(' || c == '$' || c == '#') && !word_before(text, at);
 }
 
 static size_t scan_all(struct fg_slice text, size_t at, struct entity *ret)
@@ -54,9 +52,11 @@ size_t recognise(struct fg_slice text, entity_cb cb, void *arg)
 
     while (at < text.len) {
         struct entity e = { .start = at };
-        size_t n = begins_here(text, at) ? scan_all(text, at, &e) : 0;
+        bool begins = begins_here(text, at);
+        size_t n = begins ? scan_all(text, at, &e) : 0;
         if (!n) {
-            at++;
+            n = begins ? scan_account(text, at) : 0;
+            at += n ? n : 1;
             continue;
         }
         e.end = at + n;

@@ -17,7 +17,7 @@ static const struct {
     { "abril", 4 },     { "mayo", 5 },       { "junio", 6 },      { "julio", 7 },      { "agosto", 8 },
     { "septiembre", 9 }, { "setiembre", 9 }, { "octubre", 10 },   { "noviembre", 11 }, { "diciembre", 12 },
     { "jan", 1 },       { "feb", 2 },        { "mar", 3 },        { "apr", 4 },        { "jun", 6 },
-    { "jul", 7 },       { "aug", 8 },        { "sep", 9 },        { "oct", 10 },       { "nov", 11 },
+    { "jul", 7 },       { "aug", 8 },        { "sep", 9 }, { "sept", 9 },        { "oct", 10 },       { "nov", 11 },
     { "dec", 12 },      { "ene", 1 },        { "abr", 4 },        { "ago", 8 },        { "dic", 12 },
 };
 
@@ -47,10 +47,14 @@ static int number(struct fg_slice text, size_t at, size_t n)
     return value;
 }
 
-/* Nothing of a longer number or word may follow. */
+/* Nothing of a longer number or word may follow: 1.2.2026.4 is a version. */
 static size_t ended(struct fg_slice text, size_t at, size_t end)
 {
-    return is_word(byte_at(text, end)) ? 0 : end - at;
+    char c = byte_at(text, end);
+
+    if (word_at(text, end) || ((c == '.' || c == '-' || c == '/') && is_digit(byte_at(text, end + 1))))
+        return 0;
+    return end - at;
 }
 
 /* 2026-03-16, 2026/03/16 */
@@ -60,7 +64,7 @@ static size_t year_first(struct fg_slice text, size_t at, char *ret)
     size_t m, d, day_at;
     int year, month, day;
 
-    if (count_digits(text, at, 5) != 4 || (sep != '-' && sep != '/'))
+    if (count_digits(text, at, 5) != 4 || (sep != '-' && sep != '/') || goes_on(text, at, "-/."))
         return 0;
     m = count_digits(text, at + 5, 3);
     day_at = at + 5 + m + 1;
@@ -74,7 +78,9 @@ static size_t year_first(struct fg_slice text, size_t at, char *ret)
         return 0;
     normalize(ret, year, month, day);
     /* "2026-03-16T08:00" still is that day */
-    return byte_at(text, day_at + d) == 'T' ? day_at + d - at : ended(text, at, day_at + d);
+    if (byte_at(text, day_at + d) == 'T' && is_digit(byte_at(text, day_at + d + 1)))
+        return day_at + d - at;
+    return ended(text, at, day_at + d);
 }
 
 /* 16/03/2026, 16.3.2026, 3-16-2026: which is the month is only known when the other cannot be one */
@@ -84,7 +90,7 @@ static size_t year_last(struct fg_slice text, size_t at, char *ret)
     char sep = byte_at(text, at + a);
     int x, y, year;
 
-    if (a < 1 || a > 2 || (sep != '/' && sep != '.' && sep != '-'))
+    if (a < 1 || a > 2 || (sep != '/' && sep != '.' && sep != '-') || goes_on(text, at, (char[]){ sep, '\0' }))
         return 0;
     b = count_digits(text, second, 3);
     third = second + b + 1;
@@ -120,7 +126,7 @@ static size_t month_name(struct fg_slice text, size_t at, int *ret_month)
         if (!fg_slice_ieq(fg_slice_sub(text, at, at + n), fg_slice_of(months[i].name)))
             continue;
         *ret_month = months[i].month;
-        return n + (n <= 3 && byte_at(text, at + n) == '.' ? 1 : 0);
+        return n + (n <= 4 && byte_at(text, at + n) == '.' ? 1 : 0);
     }
     return 0;
 }
@@ -149,6 +155,7 @@ static size_t day_in_words(struct fg_slice text, size_t at, char *ret)
     if (is_alpha(byte_at(text, i)) && (skip(text, i, "st") || skip(text, i, "nd") || skip(text, i, "rd") ||
                                        skip(text, i, "th")))
         i += 2;
+    i += skip(text, i, "\xc2\xba"); /* 1º de marzo */
     n = skip(text, i, " ");
     n = n ? n : skip(text, i, "-");
     if (!n)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include <fragua/kit/str.h>
+#include <fragua/kit/utf8.h>
 
 #define LOCAL_MAX 64u   /* RFC 5321 */
 #define DOMAIN_MAX 255u
@@ -19,24 +20,73 @@ static bool starts(struct fg_slice text, size_t at, const char *word)
     return fg_slice_ieq(fg_slice_sub(text, at, at + w.len), w);
 }
 
-static bool ends_url(char c)
+/* Letters and accents from the Latin to the Greek extensions, and the few such blocks above them. */
+static bool is_word_point(uint32_t c)
 {
-    return c == '\0' || (unsigned char)c <= ' ' || strchr("<>\"`{}|\\^", c) != NULL || c == 0x7f;
+    if (c < 0x80)
+        return is_alnum((char)c);
+    if (c < 0xc0)
+        return c == 0xaa || c == 0xb5 || c == 0xba;
+    return (c < 0x2000 && c != 0xd7 && c != 0xf7) || (c >= 0x2c00 && c < 0x2e00) || (c >= 0xa640 && c < 0xac00);
+}
+
+bool word_at(struct fg_slice text, size_t at)
+{
+    return at < text.len && is_word_point(fg_utf8_next(text, &at));
+}
+
+bool word_before(struct fg_slice text, size_t at)
+{
+    size_t from = at;
+
+    while (from > 0 && at - from < 4) {
+        from--;
+        if (((unsigned char)text.ptr[from] & 0xc0u) != 0x80u)
+            break;
+    }
+    return from < at && word_at(text, from);
+}
+
+size_t blank_at(struct fg_slice text, size_t at)
+{
+    return byte_at(text, at) == ' ' ? 1 : starts(text, at, "\xc2\xa0") ? 2 : starts(text, at, "\xe2\x80\xaf") ? 3 : 0;
+}
+
+bool goes_on(struct fg_slice text, size_t at, const char *separators)
+{
+    return at >= 2 && text.ptr[at - 1] && strchr(separators, text.ptr[at - 1]) && is_digit(text.ptr[at - 2]);
+}
+
+/* Blanks, ASCII marks that no URL holds, and the quotes and blanks of Latin-1 and of general punctuation. */
+static bool ends_url(struct fg_slice text, size_t at)
+{
+    char c = text.ptr[at];
+
+    if ((unsigned char)c < 128)
+        return (unsigned char)c <= ' ' || strchr("<>\"`{}|\\^", c) != NULL || c == 0x7f;
+    return starts(text, at, "\xc2\xa0") || starts(text, at, "\xc2\xab") || starts(text, at, "\xc2\xbb") ||
+           starts(text, at, "\xe2\x80") || starts(text, at, "\xe2\x81") || starts(text, at, "\xe3\x80");
+}
+
+static size_t scheme_at(struct fg_slice text, size_t at)
+{
+    return starts(text, at, "https://") ? 8 : starts(text, at, "http://") ? 7 : starts(text, at, "www.") ? 4 : 0;
 }
 
 size_t scan_url(struct fg_slice text, size_t at, char *ret)
 {
-    size_t scheme = starts(text, at, "https://") ? 8 : starts(text, at, "http://") ? 7 : starts(text, at, "www.") ? 4 : 0;
-    size_t n = scheme;
+    size_t scheme = scheme_at(text, at), n = scheme;
     int open = 0;
 
     ret[0] = '\0';
-    if (!scheme || !is_alnum(byte_at(text, at + n)))
+    if (!scheme || !word_at(text, at + n))
         return 0;
-    while (n < SCAN_MAX && at + n < text.len && !ends_url(text.ptr[at + n])) {
+    while (n < SCAN_MAX && at + n < text.len && !ends_url(text, at + n)) {
         open += text.ptr[at + n] == '(' ? 1 : text.ptr[at + n] == ')' ? -1 : 0;
         n++;
     }
+    while (n > scheme && at + n < text.len && ((unsigned char)text.ptr[at + n] & 0xc0u) == 0x80u)
+        n--; /* cut at SCAN_MAX: not inside a character */
     /* what ends a sentence or a bracket round the URL is not part of it */
     while (n > scheme && (strchr(".,;:!?'*_]", text.ptr[at + n - 1]) || (text.ptr[at + n - 1] == ')' && open < 0))) {
         open += text.ptr[at + n - 1] == ')' ? 1 : 0;
@@ -45,9 +95,10 @@ size_t scan_url(struct fg_slice text, size_t at, char *ret)
     return n > scheme ? n : 0;
 }
 
+/* What addresses are made of; RFC 5322 would let in more, but "to=ana@..." and "x/ana@..." are no such names. */
 static bool is_local(char c)
 {
-    return is_alnum(c) || (c && strchr(".!#$%&'*+-/=?^_`{|}~", c));
+    return is_alnum(c) || (c && strchr(".%&'+-_~", c));
 }
 
 /* The length of a domain with a dot and a top level of letters. */
@@ -61,7 +112,7 @@ static size_t domain_length(struct fg_slice text, size_t at)
             label++;
             letters = is_alpha(c) ? letters + 1 : 0;
             n++;
-            if (dots && letters == label && label >= 2)
+            if (dots && label >= 2 && (letters == label || starts(text, at + n - label, "xn--")))
                 good = n;
             continue;
         }
@@ -81,12 +132,12 @@ size_t scan_email(struct fg_slice text, size_t at, char *ret)
     ret[0] = '\0';
     if (!is_alnum(byte_at(text, at)))
         return 0;
-    while (n <= LOCAL_MAX && is_local(byte_at(text, at + n)))
+    while (n <= LOCAL_MAX && is_local(byte_at(text, at + n)) && !starts(text, at + n, ".."))
         n++;
     if (n > LOCAL_MAX || byte_at(text, at + n) != '@' || byte_at(text, at + n - 1) == '.')
         return 0;
     domain = domain_length(text, at + n + 1);
-    if (!domain || is_word(byte_at(text, at + n + 1 + domain)))
+    if (!domain || word_at(text, at + n + 1 + domain))
         return 0;
     n += 1 + domain;
     for (size_t i = 0; i < n && n < 64; i++) {
@@ -96,52 +147,23 @@ size_t scan_email(struct fg_slice text, size_t at, char *ret)
     return n;
 }
 
-/* 8 to 15 digits with single separators between groups; without a '+', groups must show that it is no plain number */
-size_t scan_phone(struct fg_slice text, size_t at, char *ret)
-{
-    size_t n = 0, end = 0, digits = 0, groups = 0, put = 0;
-    bool plus = byte_at(text, at) == '+', in_group = false, open = false;
-
-    ret[0] = '\0';
-    if (plus) {
-        ret[put++] = '+';
-        n = 1;
-    }
-    for (; n < PHONE_MAX; n++) {
-        char c = byte_at(text, at + n);
-        if (is_digit(c)) {
-            groups += in_group ? 0 : 1;
-            in_group = true;
-            ret[put++] = c;
-            if (++digits > 15)
-                return 0;
-            end = n + 1;
-        } else if (c == '(' && !open && !in_group) {
-            open = true;
-        } else if (c == ')' && open) {
-            open = in_group = false;
-        } else if ((c == ' ' || c == '-' || c == '.') && (in_group || byte_at(text, at + n - 1) == ')')) {
-            in_group = false;
-        } else {
-            break;
-        }
-    }
-    ret[put] = '\0';
-    if (open || is_word(byte_at(text, at + end)) || digits < (plus ? 8u : 9u) || (!plus && groups < 3)) {
-        ret[0] = '\0';
-        return 0;
-    }
-    return end;
-}
-
 static const struct {
     const char *word, *currency;
     bool before, behind;
 } currencies[] = {
-    { "\xe2\x82\xac", "EUR", true, true }, { "$", "USD", true, true },     { "\xc2\xa3", "GBP", true, true },
-    { "EUR", "EUR", true, true },          { "USD", "USD", true, true },   { "GBP", "GBP", true, true },
-    { "CHF", "CHF", true, true },          { "MXN", "MXN", true, true },   { "euros", "EUR", false, true },
-    { "dollars", "USD", false, true },     { "pounds", "GBP", false, true }, { "euro", "EUR", false, true },
+    { "\xe2\x82\xac", "EUR", true, true },
+    { "US$", "USD", true, true },
+    { "$", "USD", true, true },
+    { "\xc2\xa3", "GBP", true, true },
+    { "EUR", "EUR", true, true },
+    { "USD", "USD", true, true },
+    { "GBP", "GBP", true, true },
+    { "CHF", "CHF", true, true },
+    { "MXN", "MXN", true, true },
+    { "euros", "EUR", false, true },
+    { "dollars", "USD", false, true },
+    { "pounds", "GBP", false, true },
+    { "euro", "EUR", false, true },
 };
 
 /* The currency at a place; its word's length, or 0. */
@@ -151,7 +173,9 @@ static size_t currency_at(struct fg_slice text, size_t at, bool before, const ch
         size_t n = strlen(currencies[i].word);
         if (!(before ? currencies[i].before : currencies[i].behind) || !starts(text, at, currencies[i].word))
             continue;
-        if (is_alpha(currencies[i].word[0]) && is_word(byte_at(text, at + n)) && !(before && is_digit(byte_at(text, at + n))))
+        if (!before && (word_at(text, at + n) || is_digit(byte_at(text, at + n))))
+            continue; /* "5 $7.00": the sign belongs to the next sum */
+        if (before && is_alpha(currencies[i].word[n - 1]) && word_at(text, at + n) && !is_digit(byte_at(text, at + n)))
             continue;
         *ret = currencies[i].currency;
         return n;
@@ -159,33 +183,121 @@ static size_t currency_at(struct fg_slice text, size_t at, bool before, const ch
     return 0;
 }
 
+/* What a run of digits and separators is made of. */
+struct run {
+    size_t end; /* behind the last digit */
+    size_t digits, groups, dots, put;
+    bool open;
+};
+
+/* Digits with single separators between groups, at most PHONE_MAX bytes; digits are put into ret behind a '+'. */
+static struct run read_run(struct fg_slice text, size_t at, char *ret)
+{
+    struct run r = { .put = 0 };
+    bool in_group = false;
+
+    for (size_t n = byte_at(text, at) == '+' ? 1 : 0; n < PHONE_MAX; n++) {
+        char c = byte_at(text, at + n);
+        bool behind = in_group || (n > 0 && byte_at(text, at + n - 1) == ')');
+        if (is_digit(c)) {
+            r.groups += in_group ? 0 : 1;
+            in_group = true;
+            if (r.put < 32)
+                ret[r.put++] = c;
+            r.digits++;
+            r.end = n + 1;
+        } else if (c == '(' && !r.open && !in_group) {
+            r.open = true;
+        } else if (c == ')' && r.open) {
+            r.open = in_group = false;
+        } else if ((c == ' ' || c == '-' || c == '.') && behind) {
+            r.dots += c == '.' && is_digit(byte_at(text, at + n + 1));
+            in_group = false;
+        } else {
+            break;
+        }
+    }
+    return r;
+}
+
+/* A sum, a decimal number, a time, or a number too long for a phone. */
+static bool is_other_number(struct fg_slice text, size_t end)
+{
+    const char *currency;
+    char c = byte_at(text, end);
+
+    return word_at(text, end) || c == '%' || ((c == ',' || c == ':' || c == '/') && is_digit(byte_at(text, end + 1))) ||
+           currency_at(text, end + blank_at(text, end), false, &currency);
+}
+
 /*
- * An amount such as 1,204.00 or 1.842,75: the last separator followed by one or two digits is the decimal one. Writes it
- * with a point. Returns its length.
+ * 8 to 15 digits. Without a '+', at least 9 digits in 3 groups, so that it is no plain number, and not four groups
+ * parted by dots, which make an IP address.
+ */
+size_t scan_phone(struct fg_slice text, size_t at, char *ret)
+{
+    char digits[33] = { 0 };
+    bool plus = byte_at(text, at) == '+';
+    struct run r = read_run(text, at, digits);
+
+    ret[0] = '\0';
+    if (r.open || r.digits > 15 || r.digits < (plus ? 8u : 9u) || (!plus && r.groups < 3) ||
+        (!plus && r.groups == 4 && r.dots == 3) || (!plus && goes_on(text, at, " .,-/:")) ||
+        is_other_number(text, at + r.end))
+        return 0;
+    (void)snprintf(ret, 64, "%s%s", plus ? "+" : "", digits);
+    return r.end;
+}
+
+/* Groups of an amount: `last` and `first` are places of separators, SIZE_MAX where there is none. */
+struct amount {
+    size_t len, first, last;
+    bool mixed;    /* the last separator differs from those before it */
+    bool thousands; /* all groups between the first separator and the last, or the end, have three digits */
+};
+
+static struct amount read_amount(struct fg_slice text, size_t at)
+{
+    struct amount a = { .first = SIZE_MAX, .last = SIZE_MAX, .thousands = true };
+
+    for (; a.len < NUMBER_MAX; a.len++) {
+        char c = byte_at(text, at + a.len);
+        if (is_digit(c))
+            continue;
+        if ((c != '.' && c != ',' && c != '\'') || !is_digit(byte_at(text, at + a.len + 1)))
+            break;
+        if (a.first == SIZE_MAX)
+            a.first = a.len;
+        if (a.last != SIZE_MAX) {
+            a.thousands = a.thousands && !a.mixed && a.len - a.last == 4;
+            a.mixed = text.ptr[at + a.last] != c;
+        }
+        a.last = a.len;
+    }
+    return a;
+}
+
+/*
+ * An amount such as 1,204.00 or 1.842,75: the last separator is the decimal one if it differs from those before it, or
+ * is the only one and one or two digits follow. Writes it with a point. Returns its length; 0 for what is grouped
+ * otherwise, such as 1.2.3.
  */
 static size_t amount_at(struct fg_slice text, size_t at, char *ret, size_t size)
 {
-    size_t n = 0, last = SIZE_MAX, put = 0;
+    struct amount a = read_amount(text, at);
+    size_t behind = a.last == SIZE_MAX ? 0 : a.len - a.last - 1, put = 0;
+    bool decimal = a.last != SIZE_MAX && (a.mixed || (a.first == a.last && behind <= 2));
 
-    if (!is_digit(byte_at(text, at)))
+    if (!a.len || a.len == NUMBER_MAX || !a.thousands || (!decimal && behind && behind != 3) ||
+        goes_on(text, at, ".,'"))
         return 0;
-    while (n < NUMBER_MAX) {
-        char c = byte_at(text, at + n);
-        if (!is_digit(c) && !((c == '.' || c == ',' || c == '\'') && is_digit(byte_at(text, at + n + 1))))
-            break;
-        if (!is_digit(c))
-            last = n;
-        n++;
-    }
-    if (n == NUMBER_MAX)
-        return 0;
-    if (last != SIZE_MAX && n - last - 1 > 2)
-        last = SIZE_MAX; /* it parts thousands */
-    for (size_t i = 0; i < n && put + 1 < size; i++)
-        if (is_digit(text.ptr[at + i]) || i == last)
-            ret[put++] = i == last ? '.' : text.ptr[at + i];
+    if ((a.mixed || (a.last != SIZE_MAX && !decimal)) && a.first > 3)
+        return 0; /* thousands after more than three digits */
+    for (size_t i = 0; i < a.len && put + 1 < size; i++)
+        if (is_digit(text.ptr[at + i]) || (decimal && i == a.last))
+            ret[put++] = decimal && i == a.last ? '.' : text.ptr[at + i];
     ret[put] = '\0';
-    return n;
+    return a.len;
 }
 
 size_t scan_money(struct fg_slice text, size_t at, char *ret)
@@ -196,16 +308,16 @@ size_t scan_money(struct fg_slice text, size_t at, char *ret)
 
     ret[0] = '\0';
     if (word) {
-        blank = byte_at(text, at + word) == ' ' ? 1 : 0;
+        blank = blank_at(text, at + word);
         n = amount_at(text, at + word + blank, amount, sizeof(amount));
-        if (!n || is_word(byte_at(text, at + word + blank + n)))
+        if (!n || word_at(text, at + word + blank + n))
             return 0;
         n += word + blank;
     } else {
         n = amount_at(text, at, amount, sizeof(amount));
         if (!n)
             return 0;
-        blank = byte_at(text, at + n) == ' ' ? 1 : starts(text, at + n, "\xc2\xa0") ? 2 : 0;
+        blank = blank_at(text, at + n);
         word = currency_at(text, at + n + blank, false, &currency);
         if (!word)
             return 0;
@@ -222,8 +334,10 @@ size_t scan_id(struct fg_slice text, size_t at, char *ret)
 
     ret[0] = '\0';
     if (byte_at(text, at) == '#') {
+        if (at > 0 && text.ptr[at - 1] == '&')
+            return 0; /* "&#8364;": a character that nobody decoded */
         digits = count_digits(text, at + 1, 16);
-        return digits >= 4 && digits < 16 && !is_word(byte_at(text, at + 1 + digits)) ? digits + 1 : 0;
+        return digits >= 4 && digits < 16 && !word_at(text, at + 1 + digits) ? digits + 1 : 0;
     }
     while (n < 7 && is_upper(byte_at(text, at + n)))
         n++;
@@ -231,14 +345,37 @@ size_t scan_id(struct fg_slice text, size_t at, char *ret)
         return 0;
     while (n < 40 && (byte_at(text, at + n) == '-' || byte_at(text, at + n) == '/')) {
         size_t part = 0;
-        while (part < 16 && (is_digit(byte_at(text, at + n + 1 + part)) || is_upper(byte_at(text, at + n + 1 + part)))) {
-            digits += is_digit(byte_at(text, at + n + 1 + part));
-            part++;
+        char c = byte_at(text, at + n + 1);
+        while (part < 16 && (is_digit(c) || is_upper(c))) {
+            digits += is_digit(c);
+            c = byte_at(text, at + n + 1 + ++part);
         }
         if (!part)
             break;
         n += 1 + part;
         parts++;
     }
-    return parts && digits >= 2 && n < 40 && !is_word(byte_at(text, at + n)) ? n : 0;
+    return parts && digits >= 2 && n < 40 && !word_at(text, at + n) ? n : 0;
+}
+
+#define ACCOUNT_MIN 15u /* ISO 13616, without blanks */
+#define ACCOUNT_MAX 34u
+
+size_t scan_account(struct fg_slice text, size_t at)
+{
+    size_t n = 4, group = 4, count = 4, end = 0;
+
+    if (!is_upper(byte_at(text, at)) || !is_upper(byte_at(text, at + 1)) || count_digits(text, at + 2, 2) != 2)
+        return 0;
+    for (; count < ACCOUNT_MAX; n++) {
+        char c = byte_at(text, at + n);
+        if (is_digit(c) || is_upper(c)) {
+            group = n + 1;
+            if (++count >= ACCOUNT_MIN && is_digit(c))
+                end = n + 1;
+        } else if ((c != ' ' && c != '-') || group != n) {
+            break;
+        }
+    }
+    return end && !word_at(text, at + end) ? end : 0;
 }

@@ -15,6 +15,8 @@ size_t scan_phone(struct fg_slice text, size_t at, char *ret_normalized);
 size_t scan_money(struct fg_slice text, size_t at, char *ret_normalized);
 size_t scan_date(struct fg_slice text, size_t at, char *ret_normalized);
 size_t scan_id(struct fg_slice text, size_t at, char *ret_normalized);
+/* The length of what is written like an international bank account number: no entity, and no phone number either. */
+size_t scan_account(struct fg_slice text, size_t at);
 
 /* What they share. No locale: ASCII only. */
 static inline bool is_digit(char c)
@@ -43,11 +45,17 @@ static inline char byte_at(struct fg_slice text, size_t at)
     return at < text.len ? text.ptr[at] : '\0';
 }
 
-/* Part of a word: an ASCII letter or digit, or any byte of a character beyond ASCII. */
-static inline bool is_word(char c)
-{
-    return is_alnum(c) || (unsigned char)c >= 128;
-}
+/*
+ * Whether the character that begins at `at`, or the one that ends before it, belongs to a word: a letter or digit of a
+ * script that parts words by blanks, or an accent that stands alone. Quotes, dashes, blanks, CJK and emoji beyond ASCII
+ * do not: an address may stand beside them.
+ */
+bool word_at(struct fg_slice text, size_t at);
+bool word_before(struct fg_slice text, size_t at);
+/* Bytes of the blank at `at`: ASCII, no-break or narrow no-break; 0: none. */
+size_t blank_at(struct fg_slice text, size_t at);
+/* The number at `at` goes on from digits before it, parted from them by one of `separators`. */
+bool goes_on(struct fg_slice text, size_t at, const char *separators);
 
 static inline size_t count_digits(struct fg_slice text, size_t at, size_t max)
 {

@@ -15,7 +15,9 @@
 struct service {
     struct fg_host *host;
     struct fg_metric *texts, *entities;
-    struct job *jobs; /* those on a worker, linked by next */
+    size_t n_jobs;      /* on a worker */
+    fg_done_cb stopped; /* NULL: nobody waits for the last of them */
+    void *stopped_arg;
 };
 
 /* One text on a worker. */
@@ -77,6 +79,15 @@ static void answer(void *arg)
     job_free(job);
 }
 
+static void answer_later(void *arg)
+{
+    struct service *s = ((struct job *)arg)->service;
+
+    answer(arg);
+    if (--s->n_jobs == 0 && s->stopped)
+        s->stopped(s->stopped_arg);
+}
+
 static void gone(void *arg)
 {
     ((struct job *)arg)->exchange = NULL;
@@ -93,7 +104,9 @@ static void post_recognise(void *self, struct fg_exchange *x)
         svc->exchange_problem(x, 503, "no memory", "try again later");
         return;
     }
-    *job = (struct job){ .service = s, .exchange = x, .text = FG_BUF_INIT(TEXT_MAX), .answer = FG_BUF_INIT(ANSWER_MAX) };
+    *job = (struct job){
+        .service = s, .exchange = x, .text = FG_BUF_INIT(TEXT_MAX), .answer = FG_BUF_INIT(ANSWER_MAX)
+    };
     if (!fg_json_valid(svc->exchange_body(x)) || text.kind != FG_JSON_STRING ||
         !fg_json_decode_string(text.raw, &job->text)) {
         svc->exchange_problem(x, 400, "bad request", "send {\"text\": \"...\"} as JSON, at most 16 MiB of text");
@@ -106,25 +119,28 @@ static void post_recognise(void *self, struct fg_exchange *x)
         return;
     }
     svc->exchange_on_gone(x, gone, job);
-    if (svc->offload(s->host, look, answer, job) < 0) {
+    if (svc->offload(s->host, look, answer_later, job) < 0) {
         svc->exchange_problem(x, 503, "busy", "try again later");
         job_free(job);
+        return;
     }
+    s->n_jobs++;
 }
 
-#define REQUEST                                                                                                        \
-    "{\"type\":\"object\",\"required\":[\"text\"],\"properties\":{\"text\":{\"type\":\"string\"},"                      \
-    "\"language\":{\"type\":\"string\"}}}"
-#define RESPONSE                                                                                                       \
-    "{\"type\":\"object\",\"required\":[\"entities\",\"model\"],\"properties\":{\"model\":{\"type\":\"string\"},"       \
-    "\"entities\":{\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"type\",\"text\",\"start\",\"end\"],"  \
-    "\"properties\":{\"type\":{\"enum\":[\"EMAIL\",\"URL\",\"PHONE\",\"MONEY\",\"DATE\",\"ID\"]},"                        \
-    "\"text\":{\"type\":\"string\"},\"start\":{\"type\":\"integer\"},\"end\":{\"type\":\"integer\"},"                     \
-    "\"normalized\":{\"type\":\"string\"}}}}}}"
+static const char request_schema[] =
+    "{\"type\":\"object\",\"required\":[\"text\"],\"properties\":{\"text\":{\"type\":\"string\"},"
+    "\"language\":{\"type\":\"string\"}}}";
+static const char response_schema[] =
+    "{\"type\":\"object\",\"required\":[\"entities\",\"model\"],\"properties\":{\"model\":{\"type\":\"string\"},"
+    "\"entities\":{\"type\":\"array\",\"items\":{\"type\":\"object\","
+    "\"required\":[\"type\",\"text\",\"start\",\"end\"],"
+    "\"properties\":{\"type\":{\"enum\":[\"EMAIL\",\"URL\",\"PHONE\",\"MONEY\",\"DATE\",\"ID\"]},"
+    "\"text\":{\"type\":\"string\"},\"start\":{\"type\":\"integer\"},\"end\":{\"type\":\"integer\"},"
+    "\"normalized\":{\"type\":\"string\"}}}}}}";
 
 static const struct fg_route routes[] = {
-    { "POST", "/entities/v1/recognise", FG_SCOPE_READ, "find the entities of a text; offsets are code points", REQUEST,
-      RESPONSE, post_recognise, 24 * 1024 * 1024 },
+    { "POST", "/entities/v1/recognise", FG_SCOPE_READ, "find the entities of a text; offsets are code points",
+      request_schema, response_schema, post_recognise, 24 * 1024 * 1024 },
 };
 
 static int open_service(struct fg_host *host, const void *config, void **ret_self, struct fg_error *err)
@@ -141,6 +157,19 @@ static int open_service(struct fg_host *host, const void *config, void **ret_sel
     return 0;
 }
 
+/* A job on a worker points to the service: wait for the last one. */
+static void stop_service(void *self, fg_done_cb done, void *arg)
+{
+    struct service *s = self;
+
+    if (s->n_jobs == 0) {
+        done(arg);
+        return;
+    }
+    s->stopped = done;
+    s->stopped_arg = arg;
+}
+
 static void close_service(void *self)
 {
     free(self);
@@ -150,4 +179,4 @@ static const struct fg_control_ops control_ops = { .routes = routes, .n_routes =
 
 FG_PLUGIN(.kind = FG_KIND_CONTROL, .name = "serve-entities", .version = FG_VERSION,
           .summary = "a local entity service: addresses, phones, money, dates and numbers, by rules",
-          .open = open_service, .close = close_service, .control = &control_ops);
+          .open = open_service, .stop = stop_service, .close = close_service, .control = &control_ops);
