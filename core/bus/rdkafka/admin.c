@@ -40,35 +40,54 @@ static int make_handle(struct fg_rd_bus *bus, struct fg_error *err)
     return bus->admin_rk ? 0 : -FG_E_CONFIG;
 }
 
-static int look_at(struct fg_rd_bus *bus, struct fg_bus_topic *topic, uint64_t deadline_ms, struct fg_error *err)
+rd_kafka_resp_err_t fg_rd_look_up(struct fg_rd_bus *bus, rd_kafka_t *rk, const char *name, int timeout_ms,
+                                  struct fg_rd_topic *ret)
 {
     const struct rd_kafka_metadata *metadata = NULL;
-    uint64_t now = now_ms();
-    rd_kafka_topic_t *rkt = rd_kafka_topic_new(bus->admin_rk, topic->name, NULL);
-    rd_kafka_resp_err_t rd =
-        rd_kafka_metadata(bus->admin_rk, 0, rkt, &metadata, now < deadline_ms ? (int)(deadline_ms - now) : 1);
-    char what[128];
-    int r = 0;
+    /* The mock brokers make any topic that they are asked about by name, so they are asked for all. */
+    rd_kafka_topic_t *rkt = bus->make_topic ? NULL : rd_kafka_topic_new(rk, name, NULL);
+    rd_kafka_resp_err_t rd;
 
-    rd_kafka_topic_destroy(rkt);
-    (void)snprintf(what, sizeof(what), "Kafka: cannot look up topic \"%.60s\"", topic->name);
+    if (!rkt && !bus->make_topic)
+        return rd_kafka_last_error();
+    rd = rd_kafka_metadata(rk, !rkt, rkt, &metadata, timeout_ms);
+    if (rkt)
+        rd_kafka_topic_destroy(rkt);
     if (rd)
-        return fg_rd_error(err, rd == RD_KAFKA_RESP_ERR__TIMED_OUT ? RD_KAFKA_RESP_ERR__TRANSPORT : rd, what,
-                           rd == RD_KAFKA_RESP_ERR__TIMED_OUT ? "no broker answers" : NULL);
-    topic->partitions = topic->replication = 0;
-    if (metadata->topic_cnt == 1) {
-        const struct rd_kafka_metadata_topic *t = &metadata->topics[0];
-        rd = t->err;
-        if (!rd && t->partition_cnt > 0) {
-            topic->partitions = t->partition_cnt;
-            topic->replication = t->partitions[0].replica_cnt;
-        }
+        return rd;
+    *ret = (struct fg_rd_topic){ .err = RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART };
+    for (int i = 0; i < metadata->topic_cnt; i++) {
+        const struct rd_kafka_metadata_topic *t = &metadata->topics[i];
+        if (strcmp(t->topic, name) != 0)
+            continue;
+        ret->err = t->err ? t->err : t->partition_cnt ? 0 : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+        ret->partitions = ret->err ? 0 : t->partition_cnt;
+        ret->replication = ret->err ? 0 : t->partitions[0].replica_cnt;
     }
+    rd_kafka_metadata_destroy(metadata);
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+static int look_at(struct fg_rd_bus *bus, struct fg_bus_topic *topic, uint64_t deadline_ms, struct fg_error *err)
+{
+    uint64_t now = now_ms();
+    struct fg_rd_topic found = { 0 };
+    rd_kafka_resp_err_t rd;
+    char what[128];
+
+    (void)snprintf(what, sizeof(what), "Kafka: cannot look up topic \"%.60s\"", topic->name);
+    rd = fg_rd_look_up(bus, bus->admin_rk, topic->name, now < deadline_ms ? (int)(deadline_ms - now) : 1, &found);
+    if (rd == RD_KAFKA_RESP_ERR__TIMED_OUT)
+        return fg_rd_error(err, RD_KAFKA_RESP_ERR__TRANSPORT, what, "no broker answers");
+    if (rd)
+        return fg_rd_error(err, rd, what, NULL);
+    topic->partitions = found.partitions;
+    topic->replication = found.replication;
+    rd = found.err;
     if (rd && rd != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART && rd != RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC &&
         rd != RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE)
-        r = fg_rd_error(err, rd, what, NULL);
-    rd_kafka_metadata_destroy(metadata);
-    return r;
+        return fg_rd_error(err, rd, what, NULL);
+    return 0;
 }
 
 static void run_describe(struct fg_lane_job *base)

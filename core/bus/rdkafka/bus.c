@@ -136,20 +136,6 @@ int fg_bus_rdkafka_new(const struct fg_bus_rdkafka_config *config, struct fg_bus
     return 0;
 }
 
-int fg_bus_rdkafka_check_property(const char *name, const char *value, struct fg_error *err)
-{
-    const char *why = fg_rd_property_refused(name);
-    rd_kafka_conf_t *conf;
-    int r;
-
-    if (why)
-        return fg_error_set(err, FG_E_CONFIG, 0, "property \"%s\" cannot be set: %s", name, why);
-    conf = rd_kafka_conf_new();
-    r = fg_rd_conf_set(conf, name, value, err);
-    rd_kafka_conf_destroy(conf);
-    return r;
-}
-
 const char *fg_bus_rdkafka_version(void)
 {
     return rd_kafka_version_str();

@@ -234,22 +234,20 @@ static bool init_transactions(struct fg_bus_producer *p)
 /* Without a topic's metadata its first record goes out up to a second late. */
 static bool warm_up(struct fg_bus_producer *p, size_t i)
 {
-    const struct rd_kafka_metadata *metadata = NULL;
+    struct fg_rd_topic found = { 0 };
     rd_kafka_resp_err_t rd;
     struct fg_error err;
+    unsigned flags;
 
-    if (!p->handles[i])
-        p->handles[i] = rd_kafka_topic_new(p->rk, p->topics[i], NULL);
-    if ((rd = rd_kafka_metadata(p->rk, 0, p->handles[i], &metadata, FG_RD_PROBE_TIMEOUT_MS))) {
+    if ((rd = fg_rd_look_up(p->bus, p->rk, p->topics[i], FG_RD_PROBE_TIMEOUT_MS, &found))) {
         tell_waiting(p, 3, rd, NULL);
         return false;
     }
     fg_trouble_proved(&p->trouble, true);
-    rd = metadata->topic_cnt == 1 ? metadata->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
-    rd_kafka_metadata_destroy(metadata);
-    if (rd) {
-        fg_rd_error(&err, rd, "Kafka: topic", NULL);
-        fg_error_set(&err, err.code, FG_ERROR_RETRIABLE, "Kafka: topic \"%s\": %s", p->topics[i],
+    if (!(rd = found.err)) {
+        p->handles[i] = rd_kafka_topic_new(p->rk, p->topics[i], NULL);
+    } else {
+        fg_error_set(&err, fg_rd_code(rd, &flags), FG_ERROR_RETRIABLE, "Kafka: topic \"%s\": %s", p->topics[i],
                      rd_kafka_err2str(rd));
         fg_trouble_state(&p->trouble, &err);
         fg_lane_nudge_loop(&p->lane);

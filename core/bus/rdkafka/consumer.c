@@ -53,28 +53,22 @@ static void run_subscribe(struct fg_lane_job *base)
 /* Adds all partitions of a topic; false: not known now. */
 static bool add_partitions(struct fg_bus_consumer *c, const char *topic, rd_kafka_topic_partition_list_t *list)
 {
-    const struct rd_kafka_metadata *metadata = NULL;
-    rd_kafka_topic_t *rkt = rd_kafka_topic_new(c->rk, topic, NULL);
-    rd_kafka_resp_err_t rd = rd_kafka_metadata(c->rk, 0, rkt, &metadata, FG_RD_PROBE_TIMEOUT_MS);
+    struct fg_rd_topic found = { 0 };
+    rd_kafka_resp_err_t rd = fg_rd_look_up(c->bus, c->rk, topic, FG_RD_PROBE_TIMEOUT_MS, &found);
     struct fg_error err;
-    int n = 0;
 
-    rd_kafka_topic_destroy(rkt);
     if (rd) {
         fg_trouble_hint(&c->trouble, rd, NULL, true);
         return false;
     }
     fg_trouble_proved(&c->trouble, true);
-    if (metadata->topic_cnt == 1 && !metadata->topics[0].err)
-        n = metadata->topics[0].partition_cnt;
-    for (int i = 0; i < n; i++)
-        rd_kafka_topic_partition_list_add(list, topic, metadata->topics[0].partitions[i].id);
-    rd_kafka_metadata_destroy(metadata);
-    if (n == 0) {
+    for (int i = 0; i < found.partitions; i++)
+        rd_kafka_topic_partition_list_add(list, topic, i);
+    if (found.partitions == 0) {
         fg_error_set(&err, FG_E_NOT_FOUND, FG_ERROR_RETRIABLE, "Kafka: there is no topic \"%s\"", topic);
         fg_trouble_state(&c->trouble, &err);
     }
-    return n > 0;
+    return found.partitions > 0;
 }
 
 /* The only replica by construction: all partitions are its own, as soon as they are known. */

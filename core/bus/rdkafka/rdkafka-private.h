@@ -162,6 +162,13 @@ void fg_rd_producer_publish(struct fg_bus_producer *p, const struct fg_bus_publi
 void fg_rd_producer_close(struct fg_bus_producer *p, fg_done_cb closed, void *arg);
 
 /* admin.c */
+struct fg_rd_topic {
+    rd_kafka_resp_err_t err; /* what the brokers say about it */
+    int partitions, replication; /* 0: it is not there */
+};
+/* Blocks. The return value is about the question, ret->err about the topic. */
+rd_kafka_resp_err_t fg_rd_look_up(struct fg_rd_bus *bus, rd_kafka_t *rk, const char *name, int timeout_ms,
+                                  struct fg_rd_topic *ret);
 void fg_rd_describe(struct fg_bus *bus, const char *const *names, size_t n, fg_bus_topics_cb done, void *arg);
 void fg_rd_create(struct fg_bus *bus, const struct fg_bus_topic *topics, size_t n, fg_bus_topics_cb done, void *arg);
 void fg_rd_admin_close(struct fg_rd_bus *bus, fg_done_cb closed, void *arg);

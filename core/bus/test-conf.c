@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Settings that cannot work are refused when the bus is made, with a text that says what to do. */
+#include <librdkafka/rdkafka.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "bus/test-bus.h"
+
+struct files {
+    char folder[256];
+    char certificate[300], key[300], other_key[300], garbage[300];
+};
+
+static void write_text(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "w");
+
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static void write_key(const char *path, EVP_PKEY *key)
+{
+    FILE *f = fopen(path, "w");
+
+    assert_non_null(f);
+    assert_int_equal(PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL), 1);
+    fclose(f);
+}
+
+static void write_certificate(const char *path, EVP_PKEY *key)
+{
+    X509 *x = X509_new();
+    FILE *f = fopen(path, "w");
+
+    assert_non_null(f);
+    X509_gmtime_adj(X509_getm_notBefore(x), 0);
+    X509_gmtime_adj(X509_getm_notAfter(x), 3600);
+    X509_set_pubkey(x, key);
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *)"test", -1, -1, 0);
+    X509_set_issuer_name(x, X509_get_subject_name(x));
+    assert_true(X509_sign(x, key, EVP_sha256()) > 0);
+    assert_int_equal(PEM_write_X509(f, x), 1);
+    fclose(f);
+    X509_free(x);
+}
+
+static int setup(void **state)
+{
+    struct files *f = fg_calloc(1, sizeof(*f));
+    EVP_PKEY *key = EVP_EC_gen("P-256"), *other = EVP_EC_gen("P-256");
+
+    snprintf(f->folder, sizeof(f->folder), "%s/fragua-test-XXXXXX",
+             getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+    assert_non_null(mkdtemp(f->folder));
+    snprintf(f->certificate, sizeof(f->certificate), "%s/a.crt", f->folder);
+    snprintf(f->key, sizeof(f->key), "%s/a.key", f->folder);
+    snprintf(f->other_key, sizeof(f->other_key), "%s/b.key", f->folder);
+    snprintf(f->garbage, sizeof(f->garbage), "%s/garbage.txt", f->folder);
+    write_certificate(f->certificate, key);
+    write_key(f->key, key);
+    write_key(f->other_key, other);
+    write_text(f->garbage, "-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n");
+    EVP_PKEY_free(key);
+    EVP_PKEY_free(other);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct files *f = *state;
+
+    unlink(f->certificate);
+    unlink(f->key);
+    unlink(f->other_key);
+    unlink(f->garbage);
+    rmdir(f->folder);
+    free(f);
+    return 0;
+}
+
+/* "" is: accepted. */
+static void expect(const struct fg_bus_rdkafka_config *config, const char *word)
+{
+    struct fg_bus_rdkafka_config c = *config;
+    struct fg_error err = FG_ERROR_NULL;
+    struct world w;
+    int r;
+
+    world_init(&w);
+    c.loop = &w.loop;
+    if (!c.bootstrap_servers)
+        c.bootstrap_servers = "localhost:1";
+    r = fg_bus_rdkafka_new(&c, &w.bus, &err);
+    if (!*word && r < 0)
+        fail_msg("%s", err.text);
+    if (*word && r == 0)
+        fail_msg("accepted; expected: %s", word);
+    if (*word && !strstr(err.text, word))
+        fail_msg("\"%s\" does not say \"%s\"", err.text, word);
+    world_end(&w);
+}
+
+static void test_properties(void **state)
+{
+    static const struct {
+        const char *key, *value, *word;
+    } rows[] = {
+        { "linger.ms", "20", "" },
+        { "no.such.thing", "1", "\"no.such.thing\"" },
+        { "linger.ms", "soon", "\"soon\"" },
+        { "linger.ms", "-7", "linger.ms" },
+        { "compression.type", "tar", "\"tar\"" },
+        { "acks", "1", "exactly-once rests on it" },
+        { "group.id", "mine", "it follows the pipeline" },
+        { "isolation.level", "read_uncommitted", "exactly-once rests on it" },
+        { "partition.assignment.strategy", "cooperative-sticky", "range and roundrobin" },
+        { "bootstrap.servers", "elsewhere:9092", "a place of its own" },
+        { "plugin.library.paths", "x.so", "it loads code" },
+    };
+    struct fg_error err;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        struct fg_pair pair = { rows[i].key, rows[i].value };
+        struct fg_bus_rdkafka_config config = { .properties = &pair, .n_properties = 1 };
+        expect(&config, rows[i].word);
+        assert_int_equal(fg_bus_rdkafka_check_property(pair.key, pair.value, &err) < 0, rows[i].word[0] != '\0');
+        if (rows[i].word[0])
+            assert_non_null(strstr(err.text, rows[i].word));
+    }
+}
+
+static void test_certificates(void **state)
+{
+    struct files *f = *state;
+    struct {
+        struct fg_tls tls;
+        const char *word;
+    } rows[] = {
+        { { .ca = f->certificate, .certificate = f->certificate, .key = f->key }, "" },
+        { { .ca = f->folder, .certificate = f->certificate, .key = f->key }, "" },
+        { { .ca = f->certificate, .certificate = f->certificate, .key = f->other_key }, "key values mismatch" },
+        { { .ca = f->certificate, .certificate = f->certificate }, "come together" },
+        { { .ca = f->key }, "no PEM certificate" },
+        { { .ca = f->garbage }, "ssl.ca.pem" },
+        { { .ca = "/nonexistent/ca.crt" }, "/nonexistent/ca.crt" },
+        { { .certificate = f->certificate, .key = f->certificate }, "no PEM private key" },
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        struct fg_bus_rdkafka_config config = { .tls = &rows[i].tls };
+        expect(&config, rows[i].word);
+    }
+}
+
+static void test_sasl(void **state)
+{
+    struct fg_bus_rdkafka_config config = { .sasl_mechanism = "PLAIN", .sasl_username = "u",
+                                            .sasl_password = FG_SLICE("geheim-42") };
+
+    (void)state;
+    expect(&config, "");
+    config.sasl_mechanism = "GSSAPI";
+    expect(&config, "is none of PLAIN");
+    config.sasl_mechanism = "SCRAM-SHA-512";
+    expect(&config, rd_kafka_version() < 0x020601ff ? "2.6.1 or later" : "");
+    config.sasl_mechanism = "PLAIN";
+    config.sasl_password = FG_SLICE_NULL;
+    expect(&config, "username and password");
+}
+
+static void test_client_id_and_servers(void **state)
+{
+    struct fg_bus_rdkafka_config config = { .bootstrap_servers = "" };
+    char id[100];
+
+    (void)state;
+    expect(&config, "bootstrap.servers is missing");
+    memset(id, 'x', sizeof(id) - 1);
+    id[sizeof(id) - 1] = '\0';
+    config = (struct fg_bus_rdkafka_config){ .client_id = id };
+    expect(&config, "longer than 64");
+}
+
+static void test_nobody_there_is_trouble(void **state)
+{
+    struct fg_bus_rdkafka_config config = { .bootstrap_servers = "127.0.0.1:1" };
+    const char *const names[] = { "x" };
+    struct reader r = { 0 };
+    struct writer p;
+    struct world w;
+    struct fg_error err;
+
+    (void)state;
+    (void)names;
+    world_init(&w);
+    config.loop = &w.loop;
+    assert_int_equal(fg_bus_rdkafka_new(&config, &w.bus, &err), 0);
+    reader_open(&r, &w, "g", "x");
+    until(&w, r.trouble.code == FG_E_UNAVAILABLE);
+    assert_non_null(strstr(r.trouble.text, "127.0.0.1:1"));
+    writer_begin(&p, &w, "t", "x");
+    until(&w, p.trouble.code == FG_E_UNAVAILABLE);
+    assert_non_null(strstr(p.trouble.text, "127.0.0.1:1"));
+    reader_close(&r);
+    writer_close(&p);
+    world_end(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_properties),
+        cmocka_unit_test_setup_teardown(test_certificates, setup, teardown),
+        cmocka_unit_test(test_sasl),
+        cmocka_unit_test(test_client_id_and_servers),
+        cmocka_unit_test(test_nobody_there_is_trouble),
+    };
+
+    return cmocka_run_group_tests_name("bus conf", tests, NULL, NULL);
+}

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The bus on a real Kafka (test/kafka/run.sh gives one); skipped where FRAGUA_KAFKA_PLAIN is not set. */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "bus/test-bus.h"
+
+static void open_bus(struct world *w, const struct fg_bus_rdkafka_config *config)
+{
+    struct fg_bus_rdkafka_config c = *config;
+    struct fg_error err;
+
+    world_init(w);
+    c.loop = &w->loop;
+    if (fg_bus_rdkafka_new(&c, &w->bus, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+static bool begin(struct world *w)
+{
+    struct fg_bus_rdkafka_config config = { .bootstrap_servers = getenv("FRAGUA_KAFKA_PLAIN") };
+
+    if (!config.bootstrap_servers)
+        return false;
+    open_bus(w, &config);
+    return true;
+}
+
+struct made {
+    bool come;
+    struct fg_error err;
+};
+
+static void on_made(void *arg, const struct fg_bus_topic *topics, size_t n, const struct fg_error *err)
+{
+    struct made *m = arg;
+
+    (void)topics, (void)n;
+    m->come = true;
+    m->err = err ? *err : FG_ERROR_NULL;
+}
+
+/* A name of its own for each test and run. */
+static void make_topic(struct world *w, const char *what, int32_t partitions, char ret[64])
+{
+    struct made m = { 0 };
+    struct fg_bus_topic topic = { .name = ret, .partitions = partitions, .replication = -1 };
+
+    snprintf(ret, 64, "bus-%s-%d-%llx", what, (int)getpid(), (unsigned long long)uv_hrtime());
+    w->bus->ops->create(w->bus, &topic, 1, on_made, &m);
+    until(w, m.come);
+    if (m.err.code)
+        fail_msg("%s", m.err.text);
+}
+
+static void publish_one(struct writer *p, const char *topic, struct fg_bus_consumer *consumer,
+                        const struct fg_bus_position *at, const char *cursors, enum fg_bus_outcome expected)
+{
+    const struct fg_bus_outgoing m = { .topic = topic, .key = FG_SLICE("k"), .value = FG_SLICE("v"), .partition = -1 };
+    const struct fg_bus_publish publish = { .messages = &m, .n_messages = 1, .consumer = consumer, .offsets = at,
+                                            .n_offsets = at ? 1 : 0, .cursors_topic = cursors };
+
+    writer_publish(p, &publish);
+    until(p->w, p->done);
+    if (p->outcome != expected)
+        fail_msg("outcome %d: %s", p->outcome, p->err.text);
+}
+
+static void test_offsets_in_transactions(void **state)
+{
+    struct reader r = { 0 }, out = { 0 };
+    char from[64], to[64];
+    struct writer p;
+    struct world w;
+
+    (void)state;
+    if (!begin(&w))
+        skip();
+    make_topic(&w, "from", 1, from);
+    make_topic(&w, "to", 1, to);
+    writer_open(&p, &w, from, from);
+    writer_write(&p, from, 0, 10, 3);
+    reader_open(&r, &w, from, from);
+    until(&w, r.n == 10);
+    struct fg_bus_position at = { from, 0, 4 };
+    publish_one(&p, to, r.consumer, &at, NULL, FG_BUS_DONE);
+    reader_close(&r);
+    r = (struct reader){ 0 };
+    reader_open(&r, &w, from, from);
+    until(&w, r.n == 6);
+    assert_int_equal(r.messages[0]->offset, 4);
+    reader_open(&out, &w, "out", to);
+    until(&w, out.n == 1 && out.ends == 1);
+    reader_close(&out);
+    reader_close(&r);
+    writer_close(&p);
+    world_end(&w);
+}
+
+static void test_zombie_producer_is_dead(void **state)
+{
+    struct writer old, new;
+    struct reader r = { 0 };
+    struct world w;
+    char topic[64];
+
+    (void)state;
+    if (!begin(&w))
+        skip();
+    make_topic(&w, "zombie", 1, topic);
+    writer_open(&old, &w, topic, topic);
+    publish_one(&old, topic, NULL, NULL, NULL, FG_BUS_DONE);
+    writer_open(&new, &w, topic, topic);
+    publish_one(&old, topic, NULL, NULL, NULL, FG_BUS_DEAD);
+    assert_int_equal(old.err.code, FG_E_FENCED);
+    publish_one(&new, topic, NULL, NULL, NULL, FG_BUS_DONE);
+    reader_open(&r, &w, topic, topic);
+    until(&w, r.ends == 1);
+    assert_int_equal(r.n, 2); /* the zombie's record stays unseen */
+    reader_close(&r);
+    writer_close(&old);
+    writer_close(&new);
+    world_end(&w);
+}
+
+/* KIP-447: who lost the partition cannot commit for it any more, and the producer lives on. */
+static void test_cursors_of_a_lost_partition_are_refused(void **state)
+{
+    struct reader first = { .hold_revoke = true }, second = { 0 };
+    struct writer p;
+    struct world w;
+    char topic[64];
+
+    (void)state;
+    if (!begin(&w))
+        skip();
+    make_topic(&w, "cursors", 2, topic);
+    writer_open(&p, &w, topic, topic);
+    reader_open(&first, &w, topic, topic);
+    until(&w, first.assignments == 1);
+    publish_one(&p, topic, first.consumer, NULL, topic, FG_BUS_DONE);
+    until(&w, first.n == 1);
+    reader_open(&second, &w, topic, topic);
+    until(&w, first.revocations == 1);
+    w.bus->ops->consumer_unassign(first.consumer);
+    until(&w, second.assignments == 1);
+    publish_one(&p, topic, first.consumer, NULL, topic, FG_BUS_ABORTED);
+    assert_int_equal(p.err.code, FG_E_FENCED);
+    publish_one(&p, topic, NULL, NULL, NULL, FG_BUS_DONE);
+    reader_close(&first);
+    reader_close(&second);
+    writer_close(&p);
+    world_end(&w);
+}
+
+static void test_refusals_are_told(void **state)
+{
+    const char *tls = getenv("FRAGUA_KAFKA_TLS"), *user = getenv("FRAGUA_KAFKA_USER");
+    char ca[300], stranger_ca[300], cert[300], key[300], other_cert[300], other_key[300];
+    struct world w;
+
+    (void)state;
+    if (!tls || !user)
+        skip();
+    snprintf(ca, sizeof(ca), "%s/ca/ca.crt", tls);
+    snprintf(stranger_ca, sizeof(stranger_ca), "%s/stranger-ca/ca.crt", tls);
+    snprintf(cert, sizeof(cert), "%s/client/user.crt", tls);
+    snprintf(key, sizeof(key), "%s/client/user.key", tls);
+    snprintf(other_cert, sizeof(other_cert), "%s/stranger/user.crt", tls);
+    snprintf(other_key, sizeof(other_key), "%s/stranger/user.key", tls);
+    const struct fg_tls wrong_ca = { stranger_ca, cert, key }, stranger = { ca, other_cert, other_key },
+                        plain = { ca, NULL, NULL };
+    const struct fg_bus_rdkafka_config rows[] = {
+        { .bootstrap_servers = getenv("FRAGUA_KAFKA_SSL"), .tls = &wrong_ca },
+        { .bootstrap_servers = getenv("FRAGUA_KAFKA_SSL"), .tls = &stranger },
+        { .bootstrap_servers = getenv("FRAGUA_KAFKA_SSL"), .tls = &plain },
+        { .bootstrap_servers = getenv("FRAGUA_KAFKA_SASL_SSL"), .tls = &plain, .sasl_mechanism = "PLAIN",
+          .sasl_username = user, .sasl_password = FG_SLICE("wrong-password") },
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        struct reader r = { 0 };
+        struct writer p;
+        open_bus(&w, &rows[i]);
+        reader_open(&r, &w, "g", "x");
+        until_ms(&w, 10000, r.trouble.code == FG_E_AUTH);
+        writer_begin(&p, &w, "t", "x");
+        until_ms(&w, 10000, p.trouble.code == FG_E_AUTH);
+        print_message("%s\n", p.trouble.text);
+        assert_null(strstr(p.trouble.text, "wrong-password"));
+        reader_close(&r);
+        writer_close(&p);
+        world_end(&w);
+    }
+}
+
+static void test_unknown_topic_is_told(void **state)
+{
+    struct reader r = { 0 };
+    struct writer p;
+    struct world w;
+
+    (void)state;
+    if (!begin(&w))
+        skip();
+    reader_open(&r, &w, "g-unknown", "no-such-topic");
+    writer_begin(&p, &w, "t-unknown", "no-such-topic");
+    until(&w, r.trouble.code == FG_E_NOT_FOUND);
+    until(&w, p.trouble.code == FG_E_NOT_FOUND);
+    reader_close(&r);
+    writer_close(&p);
+    world_end(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_offsets_in_transactions),
+        cmocka_unit_test(test_zombie_producer_is_dead),
+        cmocka_unit_test(test_cursors_of_a_lost_partition_are_refused),
+        cmocka_unit_test(test_refusals_are_told),
+        cmocka_unit_test(test_unknown_topic_is_told),
+    };
+
+    return cmocka_run_group_tests_name("bus kafka", tests, NULL, NULL);
+}
