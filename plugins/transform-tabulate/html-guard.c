@@ -73,7 +73,7 @@ static const struct element kinds[] = {
 
 size_t html_guard_max(size_t bytes)
 {
-    /* "<" becomes "&lt;"; "<b>" brings a "</b>"; "<p" "a" an attribute's quotes */
+    /* "&" becomes "&amp;"; "<b>" brings a "</b>"; "<p" "a" an attribute's quotes */
     return bytes > (SIZE_MAX - 4096) / 5 ? SIZE_MAX - 1 : 5 * bytes + 4096;
 }
 
@@ -380,6 +380,18 @@ static bool take_reference(struct guard *g)
     return true;
 }
 
+/* An ampersand that begins no reference stands for itself. */
+static void take_ampersand(struct guard *g)
+{
+    char next = peek(g, 1), after = peek(g, 2);
+    bool is_number = next == '#' && ((after >= '0' && after <= '9') || after == 'x' || after == 'X');
+
+    if (take_reference(g))
+        return;
+    fg_buf_add_str(g->out, is_letter(next) || is_number ? "&" : "&amp;");
+    g->pos++;
+}
+
 static void take_one(struct guard *g)
 {
     char c = g->in.ptr[g->pos], next = peek(g, 1);
@@ -395,9 +407,8 @@ static void take_one(struct guard *g)
         g->pos++;
     } else if (c == '\0') {
         g->pos++;
-    } else if (!take_reference(g)) {
-        fg_buf_add_char(g->out, c);
-        g->pos++;
+    } else {
+        take_ampersand(g);
     }
 }
 

@@ -14,7 +14,7 @@ struct text_limits {
 #define HTML_BYTES_MAX (8u * 1024u * 1024u)
 
 /*
- * html_to_text() - the text of an HTML body: blocks are lines, rows are lines with a tab between cells, "- " before items
+ * html_to_text() - the text of an HTML body: blocks and table rows are lines, cells are parted by tabs
  * @html: bytes; what is not UTF-8 becomes U+FFFD
  * @scratch: a buffer whose memory is reused from call to call; its maximum is set here
  * @out: emptied, then filled; at most text_bytes_max bytes of valid UTF-8, cut between code points

@@ -59,7 +59,8 @@ static const struct member recipient_members[] = {
 
 static const char *kind_name(enum fg_json_kind kind)
 {
-    static const char *const names[] = { "nothing", "null", "a boolean", "a number", "a string", "an array", "an object" };
+    static const char *const names[] = { "nothing", "null", "a boolean", "a number", "a string", "an array",
+                                         "an object" };
 
     return (size_t)kind < N(names) ? names[kind] : "nothing";
 }

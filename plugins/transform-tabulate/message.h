@@ -43,7 +43,7 @@ int message_read(struct fg_slice doc, struct message *ret, struct fg_error *err)
 /* Name and address of a recipient object ({"emailAddress": {"name", "address"}}); false: it has neither. */
 bool message_recipient(struct fg_json_value value, struct message_recipient *ret);
 
-/* The value of the first internet header of that name in any case, decoded and put behind what is in out; false: none. */
+/* Puts the value of the first internet header of that name, in any case, behind what is in out; false: none. */
 bool message_header(const struct message *m, const char *name, struct fg_buf *out);
 
 /* Reads RFC 3339 with any offset. false: it is no such time, or outside of the years 1 to 9999. */

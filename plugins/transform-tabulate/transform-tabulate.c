@@ -60,7 +60,7 @@ static int read_origin(const struct fg_record_view *view, struct origin *ret, st
     while (i < _DOCUMENT_CHANGE_N && !fg_slice_is(change, document_change_names[i]))
         i++;
     if (i == _DOCUMENT_CHANGE_N)
-        return fg_error_set(err, FG_E_DATA, 0, "the header \"fragua_change\" is \"%.*s\", not created, updated or deleted",
+        return fg_error_set(err, FG_E_DATA, 0, "the header fragua_change is \"%.*s\": not created, updated or deleted",
                             change.len < 40 ? (int)change.len : 40, change.ptr);
     ret->change = (enum document_change)i;
     return 0;
@@ -168,7 +168,7 @@ static int make_value(struct tabulate *t, const struct fg_record_view *in, const
     t->value.max = EXPANSION_MAX * (in->value.len + t->text.len) + 64 * 1024;
     document_write(&document, &t->scratch, &t->value);
     if (t->value.failed)
-        return fg_error_set(err, FG_E_NO_ROOM, FG_ERROR_RETRIABLE, "no memory for the document of a message of %zu bytes",
+        return fg_error_set(err, FG_E_NO_ROOM, FG_ERROR_RETRIABLE, "no memory for the document of a message of %zu B",
                             in->value.len);
     return 0;
 }
@@ -265,8 +265,8 @@ static const struct fg_option options[] = {
       .summary = "largest text of a document; the rest is cut off and html_truncated set",
       .detail = "A document holds the text twice while emit.body-text is true; Kafka's own default for the largest "
                 "message is 1 MiB." },
-    { .key = "depth", .type = FG_OPTION_INTEGER, .fallback = "512", .min = 16, .max = HTML_DEPTH_MAX, .unit = "elements",
-      .offset = offsetof(struct config, depth),
+    { .key = "depth", .type = FG_OPTION_INTEGER, .fallback = "512", .min = 16, .max = HTML_DEPTH_MAX,
+      .unit = "elements", .offset = offsetof(struct config, depth),
       .summary = "HTML elements inside each other; text deeper down is kept without its layout" },
     { .key = "emit", .type = FG_OPTION_GROUP, .flags = FG_OPTION_ABSENT_DEFAULTS, .members = emit_options,
       .members_size = sizeof(struct emit_config), .offset = offsetof(struct config, emit),
