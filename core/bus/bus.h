@@ -6,7 +6,8 @@
  *   bus        settings for one cluster; opens consumers and producers
  *   position   topic, partition and the offset of the next record to read
  *   publish    one unit of writing: messages, and the input's positions that account for them, all or nothing
- *   solo       the only replica by construction (the embedded broker): all partitions are assigned at once, no group protocol
+ *   solo       the only replica by construction (the embedded broker): all partitions are assigned at once, without
+ *              the group protocol
  *
  * All functions are for the loop thread and never block; all callbacks come on the loop thread, never from inside the
  * call that caused them. fg_bus_message_free() is for any thread.
@@ -63,7 +64,7 @@ struct fg_bus_consumer_config {
     size_t n_topics;
     bool start_at_end;          /* a partition without committed offset starts at its end instead of its beginning */
     bool want_end;              /* call end() */
-    size_t queue_bytes_max;     /* fetched ahead, at most; 0: 4 MiB */
+    size_t queue_bytes_max;     /* fetched ahead, at most; 0: 4 MiB, or 16 where a library needs it to be quick */
     uint32_t session_timeout_ms; /* 0: 10 s */
 };
 
@@ -85,7 +86,7 @@ struct fg_bus_producer_config {
     const char *transactional_id;   /* NULL: idempotent only */
     uint32_t transaction_timeout_ms; /* 0: 10 s */
     size_t queue_bytes_max;         /* 0: 16 MiB */
-    const char *const *topics;      /* array of n_topics whose metadata is fetched at start, so that the first record isn't late */
+    const char *const *topics;      /* array of n_topics: metadata is fetched at start, else the first record is late */
     size_t n_topics;
 };
 
@@ -113,7 +114,11 @@ struct fg_bus_publish {
 enum fg_bus_outcome {
     FG_BUS_DONE,    /* all of it counts */
     FG_BUS_ABORTED, /* none of it counts; the producer is usable; rewind the input */
-    FG_BUS_DEAD,    /* none of it counts, and the producer is dead: close it, open another, rewind the input */
+    /*
+     * The producer is dead: close it, open another. Whether it counts is not known before the next producer with this
+     * transactional id is ready: then ask for the committed positions, and rewind the input to them.
+     */
+    FG_BUS_DEAD,
 };
 typedef void (*fg_bus_published_cb)(void *arg, enum fg_bus_outcome outcome, const struct fg_error *err);
 typedef void (*fg_bus_positions_cb)(void *arg, const struct fg_bus_position *positions, size_t n,
@@ -195,9 +200,11 @@ static inline int fg_bus_producer_open(struct fg_bus *bus, const struct fg_bus_p
  * consumer_rewind     go on from these positions; after return no message from before it is delivered any more
  * consumer_committed  ask for the group's committed offsets; waits until transactions on them have ended
  * consumer_commit     commit offsets outside of transactions (at-least-once)
- * consumer_close      leave the group; no event after return; closed(arg) when all is freed
+ * consumer_close      leave the group; no event after return; questions under way end first (FG_E_CANCELLED), and so
+ *                     does a publish that moves its offsets; closed(arg) when all is freed
  * producer_publish    write one unit; one at a time; done(arg, outcome, err) once. Blocking parts run on the committer
- * producer_close      what is being published ends as FG_BUS_DEAD first; closed(arg) when all is freed
+ * producer_close      what is being published ends first, as FG_BUS_DEAD unless it got through; closed(arg) when all
+ *                     is freed
  * describe            what exists of these topics
  * create              make topics; one that exists already is no error
  * close               after all its consumers and producers are closed

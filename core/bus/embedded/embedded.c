@@ -10,11 +10,11 @@
 #include "base/mem.h"
 #include "bus/rdkafka/rdkafka-private.h"
 
-#define BROKERS 1
+#define BROKERS    1
 #define PARTITIONS 8 /* of a topic made without a word about it; each keeps 5 MiB */
 
 struct embedded {
-    rd_kafka_t *host; /* owned */
+    rd_kafka_t *host;                 /* owned */
     rd_kafka_mock_cluster_t *cluster; /* owned */
 };
 
@@ -73,7 +73,7 @@ int fg_bus_embedded_new(const struct fg_bus_rdkafka_config *config, const struct
         own.bootstrap_servers = rd_kafka_mock_cluster_bootstraps(e->cluster);
         own.tls = NULL;
         own.sasl_mechanism = NULL;
-        own.traits = (struct fg_bus_traits){ .kind = "embedded", .solo = true };
+        own.traits = (struct fg_bus_traits){.kind = "embedded", .solo = true};
         r = fg_bus_rdkafka_new(&own, ret, err);
     }
     if (r < 0) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * librdkafka's mock brokers inside the process: for the demo and fault-free tests. Not durable, not transactional: aborted
- * records stay readable, offsets in transactions are dropped, 5 MiB a partition are kept. The bus says so in its traits.
+ * librdkafka's mock brokers inside the process: for the demo and fault-free tests. Not durable, not transactional:
+ * aborted records stay readable, offsets in transactions are dropped, 5 MiB a partition are kept. The bus says so in
+ * its traits.
  */
 #pragma once
 

@@ -55,7 +55,7 @@ rd_kafka_resp_err_t fg_rd_look_up(struct fg_rd_bus *bus, rd_kafka_t *rk, const c
         rd_kafka_topic_destroy(rkt);
     if (rd)
         return rd;
-    *ret = (struct fg_rd_topic){ .err = RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART };
+    *ret = (struct fg_rd_topic){.err = RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART};
     for (int i = 0; i < metadata->topic_cnt; i++) {
         const struct rd_kafka_metadata_topic *t = &metadata->topics[i];
         if (strcmp(t->topic, name) != 0)
@@ -71,7 +71,7 @@ rd_kafka_resp_err_t fg_rd_look_up(struct fg_rd_bus *bus, rd_kafka_t *rk, const c
 static int look_at(struct fg_rd_bus *bus, struct fg_bus_topic *topic, uint64_t deadline_ms, struct fg_error *err)
 {
     uint64_t now = now_ms();
-    struct fg_rd_topic found = { 0 };
+    struct fg_rd_topic found = {0};
     rd_kafka_resp_err_t rd;
     char what[128];
 
@@ -182,7 +182,7 @@ static int create_on_brokers(struct admin_job *job)
 static int wait_until_known(struct admin_job *job)
 {
     uint64_t deadline_ms = now_ms() + FG_RD_ADMIN_TIMEOUT_MS;
-    struct timespec wait = { .tv_nsec = SETTLE_WAIT_NS };
+    struct timespec wait = {.tv_nsec = SETTLE_WAIT_NS};
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < job->n;) {
@@ -232,7 +232,7 @@ static void admin_done(struct fg_lane_job *base)
 
 static struct admin_job *job_new(struct fg_rd_bus *bus, size_t n, fg_bus_topics_cb done, void *arg)
 {
-    const struct fg_lane_hooks hooks = { 0 };
+    const struct fg_lane_hooks hooks = {0};
     struct admin_job *job = fg_calloc(1, sizeof(*job));
 
     if (!bus->admin_started) {

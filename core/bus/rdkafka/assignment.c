@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Which partitions a consumer reads, and from where. Each change is one rd_kafka_assign() of everything on the lane: it
- * works in every state of a partition (seek does not), and messages fetched before it are known as outdated by librdkafka
- * and never come out of a queue again. Until it is done nothing is delivered.
+ * works in every state of a partition (seek does not), and messages fetched before it are known as outdated by
+ * librdkafka and never come out of a queue again. Until it is done nothing is delivered.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -12,13 +12,14 @@
 
 #define LOOKUP_TIMEOUT_MS 1000 /* of one try to learn committed offsets; tried until it works or nobody wants it */
 
-#define FORWARD_TICKS 3        /* ticks after a change on which the partitions are forwarded once more */
+#define FORWARD_TICKS 3 /* ticks after a change on which the partitions are forwarded once more */
 
 struct assign_job {
     struct fg_lane_job job;
     struct fg_bus_consumer *c;
     unsigned epoch;
-    bool fresh; /* a new assignment: learn the membership */
+    unsigned assigns;
+    bool fresh;                            /* a new assignment: learn the membership */
     rd_kafka_topic_partition_list_t *list; /* owned; NULL: unassign */
 };
 
@@ -48,7 +49,7 @@ void fg_rd_membership_unref(struct fg_rd_membership *m)
  * [lane] Kept for the whole assignment: one that is asked for at commit time could be of a later generation, which did
  * not give us the partition, and the broker would take our offsets all the same.
  */
-static void learn_membership(struct fg_bus_consumer *c)
+static void learn_membership(struct fg_bus_consumer *c, unsigned assigns)
 {
     struct fg_rd_membership *m = NULL, *old;
     rd_kafka_consumer_group_metadata_t *metadata = rd_kafka_consumer_group_metadata(c->rk);
@@ -57,6 +58,7 @@ static void learn_membership(struct fg_bus_consumer *c)
         m = fg_calloc(1, sizeof(*m));
         atomic_init(&m->refs, 1);
         m->metadata = metadata;
+        m->assigns = assigns;
     }
     pthread_mutex_lock(&c->membership_lock);
     old = c->membership;
@@ -96,14 +98,14 @@ static bool has_error(const rd_kafka_topic_partition_list_t *list)
 }
 
 /*
- * auto.offset.reset is "error", so that offsets lost by retention are told. A partition without a committed offset is no
- * such loss: it starts where the consumer's policy says, and that is decided here.
+ * auto.offset.reset is "error", so that offsets lost by retention are told. A partition without a committed offset is
+ * no such loss: it starts where the consumer's policy says, and that is decided here.
  */
 static bool look_up(struct assign_job *job)
 {
     struct fg_bus_consumer *c = job->c;
     rd_kafka_topic_partition_list_t *ask = to_look_up(c, job->list);
-    struct timespec wait = { .tv_nsec = 100 * 1000 * 1000 };
+    struct timespec wait = {.tv_nsec = 100 * 1000 * 1000};
     rd_kafka_resp_err_t rd;
 
     while (ask->cnt > 0 && is_wanted(job)) {
@@ -137,9 +139,9 @@ void fg_rd_forward(struct fg_bus_consumer *c, const rd_kafka_topic_partition_lis
 }
 
 /*
- * Stopping a partition, which rd_kafka_assign() begins and does not wait for, undoes its forwarding (seen in 2.0.2). So it
- * is set again behind the stop: a question to librdkafka's main thread is answered after what was asked before. Messages
- * that were queued meanwhile move along. The consumer's tick repeats it, should a stop have taken longer.
+ * Stopping a partition, which rd_kafka_assign() begins and does not wait for, undoes its forwarding (seen in 2.0.2). So
+ * it is set again behind the stop: a question to librdkafka's main thread is answered after what was asked before.
+ * Messages that were queued meanwhile move along. The consumer's tick repeats it, should a stop have taken longer.
  */
 static void forward_again(struct fg_bus_consumer *c, const rd_kafka_topic_partition_list_t *list)
 {
@@ -166,7 +168,7 @@ static void run_assign(struct fg_lane_job *base)
     if (!is_wanted(job))
         return;
     if (job->fresh && c->grouped)
-        learn_membership(c);
+        learn_membership(c, job->assigns);
     if (!look_up(job))
         return;
     fg_rd_forward(c, job->list);
@@ -203,6 +205,7 @@ static void post_assign(struct fg_bus_consumer *c, bool fresh, bool none)
     job->job.done = assign_done;
     job->c = c;
     job->fresh = fresh;
+    job->assigns = atomic_load(&c->assigns);
     job->epoch = atomic_fetch_add(&c->epoch, 1) + 1;
     if (!none) {
         job->list = rd_kafka_topic_partition_list_new((int)c->n_parts + 1);
@@ -246,11 +249,12 @@ void fg_rd_consumer_assign(struct fg_bus_consumer *c, const struct fg_bus_positi
     c->parts = fg_calloc(n + 1, sizeof(*c->parts));
     c->n_parts = n;
     for (size_t i = 0; i < n; i++) {
-        c->parts[i] = (struct fg_rd_part){ strdup(positions[i].topic), positions[i].partition, positions[i].offset };
+        c->parts[i] = (struct fg_rd_part){strdup(positions[i].topic), positions[i].partition, positions[i].offset};
         fg_assert(c->parts[i].topic);
     }
     c->revoking = false;
     atomic_fetch_add(&c->assignment, 1);
+    atomic_fetch_add(&c->assigns, 1);
     fg_trouble_state(&c->trouble, NULL);
     post_assign(c, true, false);
 }

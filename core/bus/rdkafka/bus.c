@@ -78,15 +78,15 @@ rd_kafka_t *fg_rd_new(struct fg_rd_bus *bus, rd_kafka_type_t type, rd_kafka_conf
 }
 
 /*
- * What only rd_kafka_new() checks: certificates, and properties that exclude each other. Without brokers in its settings
- * a handle connects nowhere.
+ * What only rd_kafka_new() checks: certificates, and properties that exclude each other. Without brokers in its
+ * settings a handle connects nowhere.
  */
 static int check(struct fg_rd_bus *bus, struct fg_error *err)
 {
-    struct fg_bus_producer_config producer = { .transactional_id = "fragua-check" };
-    struct fg_bus_consumer_config consumer = { .group = "fragua-check" };
-    rd_kafka_conf_t *confs[] = { fg_rd_conf_producer(bus, &producer, err), NULL };
-    const rd_kafka_type_t types[] = { RD_KAFKA_PRODUCER, RD_KAFKA_CONSUMER };
+    struct fg_bus_producer_config producer = {.transactional_id = "fragua-check"};
+    struct fg_bus_consumer_config consumer = {.group = "fragua-check"};
+    rd_kafka_conf_t *confs[] = {fg_rd_conf_producer(bus, &producer, err), NULL};
+    const rd_kafka_type_t types[] = {RD_KAFKA_PRODUCER, RD_KAFKA_CONSUMER};
     rd_kafka_t *rk;
 
     if (!confs[0])
@@ -118,7 +118,7 @@ int fg_bus_rdkafka_new(const struct fg_bus_rdkafka_config *config, struct fg_bus
     bus->base.ops = &bus->ops;
     bus->base.traits = config->traits;
     if (!config->traits.kind)
-        bus->base.traits = (struct fg_bus_traits){ .kind = "kafka", .durable = true, .transactional = true };
+        bus->base.traits = (struct fg_bus_traits){.kind = "kafka", .durable = true, .transactional = true};
     bus->loop = config->loop;
     bus->metrics = config->metrics;
     bus->logger = config->logger;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The committer: the thread on which a producer's transactions are begun, filled, committed and aborted. Delivery reports,
- * errors and statistics are callbacks on it too, so that no other thread has to serve a queue while it waits.
+ * The committer: the thread on which a producer's transactions are begun, filled, committed and aborted. Delivery
+ * reports, errors and statistics are callbacks on it too, so that no other thread has to serve a queue while it waits.
  */
 #include <string.h>
 
@@ -9,10 +9,12 @@
 #include "base/mem.h"
 #include "bus/rdkafka/producer-private.h"
 
-#define INIT_SLICE_MS 1000   /* of init_transactions(), which goes on where it was when called again */
-#define RETRY_WAIT_MS 100
-#define POLL_MS 1000         /* idle: errors and statistics are looked at, at least */
-#define CLOSE_ABORT_MS 2000  /* for the abort of what is open when the producer closes */
+#define INIT_SLICE_MS      1000 /* of init_transactions(), which goes on where it was when called again */
+#define RETRY_WAIT_MS      100
+#define MEMBERSHIP_WAIT_MS 10
+#define MEMBERSHIP_TRIES   100
+#define POLL_MS            1000 /* idle: errors and statistics are looked at, at least */
+#define CLOSE_ABORT_MS     2000 /* for the abort of what is open when the producer closes */
 
 /* What to do after an error of a transactional call: exactly these four, see librdkafka's INTRODUCTION.md. */
 enum verdict { GOOD, AGAIN, ABORT, DEAD };
@@ -68,6 +70,20 @@ static rd_kafka_topic_partition_list_t *all_offsets(struct fg_rd_job *job)
     return list;
 }
 
+/* A publish right after consumer_assign() comes before its lane has learned the membership. */
+static void await_membership(struct fg_rd_job *job)
+{
+    struct fg_bus_consumer *c = job->publish.consumer;
+
+    for (int i = 0; i < MEMBERSHIP_TRIES && !shutting(job->p); i++) {
+        if ((job->membership && job->membership->assigns == job->assigns) || atomic_load(&c->assigns) != job->assigns)
+            return;
+        (void)rd_kafka_poll(job->p->rk, MEMBERSHIP_WAIT_MS);
+        fg_rd_membership_unref(job->membership);
+        job->membership = fg_rd_membership_get(c);
+    }
+}
+
 static enum verdict send_offsets(struct fg_rd_job *job)
 {
     rd_kafka_topic_partition_list_t *list;
@@ -75,6 +91,7 @@ static enum verdict send_offsets(struct fg_rd_job *job)
 
     if (!job->publish.consumer)
         return GOOD;
+    await_membership(job);
     if (!job->membership) {
         fg_error_set(&job->err, FG_E_FENCED, FG_ERROR_RETRIABLE,
                      "Kafka: offsets cannot be committed: the consumer has no assignment");
@@ -210,7 +227,7 @@ static void tell_waiting(struct fg_bus_producer *p, unsigned tries, rd_kafka_res
 /* true: initialised. A retriable error is tried again for as long as it takes. */
 static bool init_transactions(struct fg_bus_producer *p)
 {
-    struct fg_rd_job job = { .p = p };
+    struct fg_rd_job job = {.p = p};
     enum verdict verdict = GOOD;
     rd_kafka_resp_err_t rd;
 
@@ -234,7 +251,7 @@ static bool init_transactions(struct fg_bus_producer *p)
 /* Without a topic's metadata its first record goes out up to a second late. */
 static bool warm_up(struct fg_bus_producer *p, size_t i)
 {
-    struct fg_rd_topic found = { 0 };
+    struct fg_rd_topic found = {0};
     rd_kafka_resp_err_t rd;
     struct fg_error err;
     unsigned flags;

@@ -8,16 +8,17 @@
 #include "base/str.h"
 #include "bus/rdkafka/rdkafka-private.h"
 
-#define CLIENT_ID_MAX 64 /* long ones crash librdkafka before 2.5.0 (librdkafka#4689) */
+#define CLIENT_ID_MAX        64 /* long ones crash librdkafka before 2.5.0 (librdkafka#4689) */
 #define CONSUMER_QUEUE_BYTES 4194304u
-/* Without fetch.queue.backoff.ms a full queue costs up to a second, so that its size is the throughput in bytes a second. */
+/* Without fetch.queue.backoff.ms a full queue costs up to a second, so that its size is the throughput in bytes a
+ * second. */
 #define CONSUMER_QUEUE_BYTES_SLOW 16777216u
-#define PRODUCER_QUEUE_BYTES 16777216u
-#define SESSION_MS 10000u
-#define TRANSACTION_MS 10000u
-#define PLAIN_DELIVERY_MS 60000u /* without transactions: after it a record counts as not delivered */
-#define FETCH_BYTES_MIN 1048576u
-#define SCRAM_SINCE 0x020601ffu /* SCRAM logins fail before (librdkafka#4895) */
+#define PRODUCER_QUEUE_BYTES      16777216u
+#define SESSION_MS                10000u
+#define TRANSACTION_MS            10000u
+#define PLAIN_DELIVERY_MS         60000u /* without transactions: after it a record counts as not delivered */
+#define FETCH_BYTES_MIN           1048576u
+#define SCRAM_SINCE               0x020601ffu /* SCRAM logins fail before (librdkafka#4895) */
 
 int fg_rd_conf_set(rd_kafka_conf_t *conf, const char *name, const char *value, struct fg_error *err)
 {
@@ -51,24 +52,24 @@ static int set_all(rd_kafka_conf_t *conf, const struct setting *settings, size_t
 
 /* Defaults that suit fragua better than librdkafka's; the user may set them. */
 static const struct setting defaults[] = {
-    { "linger.ms", "5" },
-    { "reconnect.backoff.max.ms", "5000" },
-    { "socket.nagle.disable", "true" },
-    { "socket.keepalive.enable", "true" },
+    {"linger.ms", "5"},
+    {"reconnect.backoff.max.ms", "5000"},
+    {"socket.nagle.disable", "true"},
+    {"socket.keepalive.enable", "true"},
 };
 
 static const struct setting consumer_fixed[] = {
-    { "enable.auto.commit", "false" },
-    { "enable.auto.offset.store", "false" },
-    { "isolation.level", "read_committed" },
-    { "auto.offset.reset", "error" },
-    { "partition.assignment.strategy", "range,roundrobin" },
+    {"enable.auto.commit", "false"},
+    {"enable.auto.offset.store", "false"},
+    {"isolation.level", "read_committed"},
+    {"auto.offset.reset", "error"},
+    {"partition.assignment.strategy", "range,roundrobin"},
 };
 
 static const struct setting producer_fixed[] = {
-    { "enable.idempotence", "true" },
-    { "partitioner", "murmur2_random" },
-    { "delivery.report.only.error", "false" },
+    {"enable.idempotence", "true"},
+    {"partitioner", "murmur2_random"},
+    {"delivery.report.only.error", "false"},
 };
 
 static int check_sasl(const struct fg_bus_rdkafka_config *config, struct fg_error *err)
@@ -140,7 +141,8 @@ static int set_user(rd_kafka_conf_t *conf, const struct fg_pair *properties, siz
         const char *why = fg_rd_property_refused(properties[i].key);
         int r;
         if (why)
-            return fg_error_set(err, FG_E_CONFIG, 0, "kafka: property \"%s\" cannot be set: %s", properties[i].key, why);
+            return fg_error_set(err, FG_E_CONFIG, 0, "kafka: property \"%s\" cannot be set: %s", properties[i].key,
+                                why);
         if ((r = set_property(conf, properties[i].key, properties[i].value, err)) < 0)
             return fg_pass(r);
     }

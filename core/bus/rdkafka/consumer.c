@@ -53,7 +53,7 @@ static void run_subscribe(struct fg_lane_job *base)
 /* Adds all partitions of a topic; false: not known now. */
 static bool add_partitions(struct fg_bus_consumer *c, const char *topic, rd_kafka_topic_partition_list_t *list)
 {
-    struct fg_rd_topic found = { 0 };
+    struct fg_rd_topic found = {0};
     rd_kafka_resp_err_t rd = fg_rd_look_up(c->bus, c->rk, topic, FG_RD_PROBE_TIMEOUT_MS, &found);
     struct fg_error err;
 
@@ -76,7 +76,7 @@ static void run_find_all(struct fg_lane_job *base)
 {
     struct consumer_job *job = (struct consumer_job *)base;
     struct fg_bus_consumer *c = job->c;
-    struct timespec wait = { .tv_nsec = 100 * 1000 * 1000 };
+    struct timespec wait = {.tv_nsec = 100 * 1000 * 1000};
 
     job->list = rd_kafka_topic_partition_list_new(8);
     for (size_t i = 0; i < c->n_topics && !atomic_load(&c->shutting);)
@@ -185,7 +185,7 @@ static void consumer_free(struct fg_bus_consumer *c)
 
 static int start_lane(struct fg_bus_consumer *c, struct fg_error *err)
 {
-    const struct fg_lane_hooks hooks = { .woken = fg_rd_consumer_drain, .arg = c };
+    const struct fg_lane_hooks hooks = {.woken = fg_rd_consumer_drain, .arg = c};
     int r = fg_lane_start(&c->lane, c->bus->loop, &hooks);
 
     if (r < 0)

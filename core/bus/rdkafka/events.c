@@ -15,7 +15,7 @@
 struct stats_job {
     struct fg_lane_job job;
     struct fg_bus_consumer *c;
-    rd_kafka_event_t *event; /* owned */
+    rd_kafka_event_t *event;  /* owned */
     struct fg_rd_part *parts; /* owned array of n with owned topics: positions at the time */
     size_t n;
 };
@@ -166,7 +166,7 @@ static void on_partition_error(struct fg_bus_consumer *c, rd_kafka_event_t *even
             on_error(c, event);
     } else if (rd == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
         part->next = tp->offset;
-        position = (struct fg_bus_position){ part->topic, part->partition, tp->offset };
+        position = (struct fg_bus_position){part->topic, part->partition, tp->offset};
         if (c->events.end)
             c->events.end(c->arg, &position);
     } else {
@@ -188,9 +188,7 @@ static void on_partition_error(struct fg_bus_consumer *c, rd_kafka_event_t *even
 static void on_control(struct fg_bus_consumer *c, rd_kafka_event_t *event)
 {
     switch (rd_kafka_event_type(event)) {
-    case RD_KAFKA_EVENT_STATS:
-        on_stats(c, event);
-        return;
+    case RD_KAFKA_EVENT_STATS: on_stats(c, event); return;
     case RD_KAFKA_EVENT_REBALANCE: on_rebalance(c, event); break;
     case RD_KAFKA_EVENT_ERROR: on_error(c, event); break;
     default: break;

@@ -97,7 +97,7 @@ int fg_lane_start(struct fg_lane *lane, uv_loop_t *loop, const struct fg_lane_ho
     sigset_t old;
     int r;
 
-    *lane = (struct fg_lane){ .hooks = *hooks };
+    *lane = (struct fg_lane){.hooks = *hooks};
     fg_list_init(&lane->jobs);
     fg_list_init(&lane->finished);
     if ((r = uv_async_init(loop, &lane->async, on_async)) < 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A lane: one thread beside the loop that runs blocking calls one after the other, and brings their ends back to the loop.
+ * A lane: one thread beside the loop that runs blocking calls one after the other, and brings their ends back to the
+ * loop.
  *
  * All signals are blocked on the thread. Loop thread only, but for fg_lane_nudge_loop() and what is marked [lane].
  */
@@ -47,8 +48,9 @@ int fg_lane_start(struct fg_lane *lane, uv_loop_t *loop, const struct fg_lane_ho
 void fg_lane_post(struct fg_lane *lane, struct fg_lane_job *job); /* takes it over until done() */
 void fg_lane_nudge_loop(struct fg_lane *lane);                    /* [any thread] */
 /*
- * The last job: after its done() the thread ends, and stopped(arg) says that the memory of the lane may be freed. Nothing
- * may be posted after it. The job may free what idle() and nudge() use: they are not called any more once it runs.
+ * The last job: after its done() the thread ends, and stopped(arg) says that the memory of the lane may be freed.
+ * Nothing may be posted after it. The job may free what idle() and nudge() use: they are not called any more once it
+ * runs.
  */
 void fg_lane_end(struct fg_lane *lane, struct fg_lane_job *job, fg_done_cb stopped, void *arg);
 

@@ -20,7 +20,7 @@ static void release(struct fg_bus_message *message)
 
 static struct fg_slice put(char **at, const void *bytes, size_t len)
 {
-    struct fg_slice s = { *at, len };
+    struct fg_slice s = {*at, len};
 
     if (len)
         memcpy(*at, bytes, len);

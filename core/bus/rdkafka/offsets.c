@@ -31,8 +31,7 @@ struct fg_bus_position *fg_rd_positions(const rd_kafka_topic_partition_list_t *l
     struct fg_bus_position *positions = fg_calloc((size_t)list->cnt + 1, sizeof(*positions));
 
     for (int i = 0; i < list->cnt; i++)
-        positions[i] = (struct fg_bus_position){ list->elems[i].topic, list->elems[i].partition,
-                                                 list->elems[i].offset };
+        positions[i] = (struct fg_bus_position){list->elems[i].topic, list->elems[i].partition, list->elems[i].offset};
     return positions;
 }
 

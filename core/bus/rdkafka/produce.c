@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "bus/rdkafka/producer-private.h"
 
-#define FULL_WAIT_MS 50   /* for delivery reports when the queue is full */
+#define FULL_WAIT_MS   50 /* for delivery reports when the queue is full */
 #define FLUSH_SLICE_MS 500
 
 static rd_kafka_headers_t *make_headers(const struct fg_bus_outgoing *m)
@@ -21,8 +21,8 @@ static rd_kafka_headers_t *make_headers(const struct fg_bus_outgoing *m)
 }
 
 /*
- * rd_kafka_producev() and not rd_kafka_produceva(), which frees the headers twice before 2.12.0 when the partition does not
- * exist (librdkafka#4628). Bytes are copied: a report can come after the publish has ended badly.
+ * rd_kafka_producev() and not rd_kafka_produceva(), which frees the headers twice before 2.12.0 when the partition does
+ * not exist (librdkafka#4628). Bytes are copied: a report can come after the publish has ended badly.
  */
 static rd_kafka_resp_err_t put(struct fg_rd_job *job, const struct fg_bus_outgoing *m)
 {

@@ -15,12 +15,12 @@ struct fg_bus_producer {
     char *name;              /* owned: the transactional id, or "producer"; for metrics and log */
     bool transactional;
     uint32_t transaction_timeout_ms;
-    char **topics; /* owned array of n_topics */
+    char **topics;              /* owned array of n_topics */
     rd_kafka_topic_t **handles; /* owned array of n_topics, kept so that their metadata stays known */
     size_t n_topics;
 
-    atomic_bool shutting; /* the committer must come to an end */
-    bool busy;            /* [committer] a call waits for brokers: their errors are no suspicion */
+    atomic_bool shutting;      /* the committer must come to an end */
+    bool busy;                 /* [committer] a call waits for brokers: their errors are no suspicion */
     struct fg_rd_job *current; /* [committer] whose delivery reports come in */
     uintptr_t seq;             /* [committer] of current; those of older ones come late and count nothing */
 
@@ -36,15 +36,16 @@ struct fg_bus_producer {
 struct fg_rd_job {
     struct fg_lane_job job;
     struct fg_bus_producer *p;
-    struct fg_bus_publish publish; /* what it points to is borrowed until done */
+    struct fg_bus_publish publish;       /* what it points to is borrowed until done */
     struct fg_rd_membership *membership; /* owned; NULL: none */
-    unsigned assignment; /* the consumer's, when the publish was asked for */
+    unsigned assigns;                    /* the consumer's, as is */
+    unsigned assignment;                 /* the consumer's, when the publish was asked for */
     fg_bus_published_cb done;
     void *arg;
 
-    size_t n_left;               /* produced, without delivery report so far */
-    rd_kafka_resp_err_t failure; /* of the first record that was not delivered */
-    const char *failed_topic;    /* borrowed from publish */
+    size_t n_left;                            /* produced, without delivery report so far */
+    rd_kafka_resp_err_t failure;              /* of the first record that was not delivered */
+    const char *failed_topic;                 /* borrowed from publish */
     rd_kafka_topic_partition_list_t *cursors; /* owned: one past the last cursor written, for each partition */
     enum fg_bus_outcome outcome;
     struct fg_error err;
@@ -58,5 +59,6 @@ void fg_rd_committer_idle(void *producer);
 void fg_rd_committer_delivered(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque);
 void fg_rd_committer_error(rd_kafka_t *rk, int rd, const char *text, void *opaque);
 
-/* produce.c; on the committer. Puts all records of the job in, waits for all reports. 0, or negative with job->err set. */
+/* produce.c; on the committer. Puts all records of the job in, waits for all reports. 0, or negative with job->err set.
+ */
 int fg_rd_produce(struct fg_rd_job *job);

@@ -83,7 +83,7 @@ static void take_config(struct fg_bus_producer *p, const struct fg_bus_producer_
 
 static int start(struct fg_bus_producer *p, rd_kafka_conf_t *conf, struct fg_error *err)
 {
-    const struct fg_lane_hooks hooks = { fg_rd_committer_idle, nudge, tell, p };
+    const struct fg_lane_hooks hooks = {fg_rd_committer_idle, nudge, tell, p};
     struct producer_job *job;
     int r;
 
@@ -222,6 +222,7 @@ void fg_rd_producer_publish(struct fg_bus_producer *p, const struct fg_bus_publi
     if (publish->consumer) {
         fg_rd_consumer_use(publish->consumer);
         job->membership = fg_rd_membership_get(publish->consumer);
+        job->assigns = atomic_load(&publish->consumer->assigns);
         job->assignment = atomic_load(&publish->consumer->assignment);
     }
     p->publishing = job;

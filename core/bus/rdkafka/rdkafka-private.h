@@ -16,20 +16,20 @@
 #include "bus/rdkafka/rdkafka.h"
 #include "bus/rdkafka/trouble.h"
 
-#define FG_RD_ADMIN_TIMEOUT_MS 10000   /* describe, create, committed, commit */
-#define FG_RD_PROBE_TIMEOUT_MS 1000    /* of one question whether brokers answer */
-#define FG_RD_TICK_MS 1000             /* a consumer looks after itself so often, whatever wakes it */
-#define FG_RD_DRAIN_EVENTS 256         /* messages taken from librdkafka in one turn of the loop, at most, */
-#define FG_RD_DRAIN_NS 2000000u        /* and nanoseconds */
-#define FG_RD_CLOSE_SLOW_MS 5000       /* a close that takes longer is logged */
-#define FG_RD_STATISTICS_MS 5000
-#define FG_RD_FETCH_BACKOFF_MS "20"    /* after a full prefetch queue; librdkafka's own is 1 s */
-#define FG_RD_PEM_BYTES_MAX 1048576u   /* of all certificates of one setting together */
+#define FG_RD_ADMIN_TIMEOUT_MS 10000    /* describe, create, committed, commit */
+#define FG_RD_PROBE_TIMEOUT_MS 1000     /* of one question whether brokers answer */
+#define FG_RD_TICK_MS          1000     /* a consumer looks after itself so often, whatever wakes it */
+#define FG_RD_DRAIN_EVENTS     256      /* messages taken from librdkafka in one turn of the loop, at most, */
+#define FG_RD_DRAIN_NS         2000000u /* and nanoseconds */
+#define FG_RD_CLOSE_SLOW_MS    5000     /* a close that takes longer is logged */
+#define FG_RD_STATISTICS_MS    5000
+#define FG_RD_FETCH_BACKOFF_MS "20"     /* after a full prefetch queue; librdkafka's own is 1 s */
+#define FG_RD_PEM_BYTES_MAX    1048576u /* of all certificates of one setting together */
 
 struct fg_rd_bus {
     struct fg_bus base;
     struct fg_rd_bus *self; /* what an opaque of librdkafka's points to where nobody else owns the handle */
-    struct fg_bus_ops ops; /* a copy: the embedded bus has some of its own */
+    struct fg_bus_ops ops;  /* a copy: the embedded bus has some of its own */
     uv_loop_t *loop;
     struct fg_metrics *metrics;
     struct fg_logger logger;
@@ -57,6 +57,7 @@ struct fg_rd_stats_memory {
 
 struct fg_rd_membership {
     atomic_uint refs;
+    unsigned assigns;                             /* fg_bus_consumer::assigns that it belongs to */
     rd_kafka_consumer_group_metadata_t *metadata; /* owned */
 };
 
@@ -82,13 +83,14 @@ struct fg_bus_consumer {
 
     bool paused, revoking, closing, probing;
     unsigned forward_ticks;
-    unsigned pending;     /* changes of the assignment that the lane has not done yet: nothing is delivered */
-    atomic_uint epoch;    /* of the last such change; older ones that still wait are not done at all */
-    atomic_bool shutting; /* the lane must not begin anything long */
-    struct fg_rd_part *parts; /* owned array of n_parts */
+    unsigned pending;          /* changes of the assignment that the lane has not done yet: nothing is delivered */
+    atomic_uint epoch;         /* of the last such change; older ones that still wait are not done at all */
+    atomic_bool shutting;      /* the lane must not begin anything long */
+    struct fg_rd_part *parts;  /* owned array of n_parts */
     size_t n_parts, last_part; /* where the last message belonged */
-    atomic_uint assignment;   /* counts assignments, so that a publish can tell that its own is over */
+    atomic_uint assignment;    /* counts assignments, so that a publish can tell that its own is over */
     struct fg_rd_stats_memory stats; /* the lane's */
+    atomic_uint assigns;             /* counts calls of consumer_assign() */
     pthread_mutex_t membership_lock;
     struct fg_rd_membership *membership; /* of the assignment; NULL: none yet */
 
@@ -109,7 +111,8 @@ int fg_rd_conf_set(rd_kafka_conf_t *conf, const char *name, const char *value, s
 const char *fg_rd_property_refused(const char *name);
 /* tls.c */
 int fg_rd_conf_tls(rd_kafka_conf_t *conf, const struct fg_tls *tls, struct fg_error *err);
-/* bus.c: makes a handle with signals blocked; takes conf over even if it fails. @opaque: begins with a struct fg_rd_bus * */
+/* bus.c: makes a handle with signals blocked; takes conf over even if it fails. @opaque: begins with a struct fg_rd_bus
+ * * */
 rd_kafka_t *fg_rd_new(struct fg_rd_bus *bus, rd_kafka_type_t type, rd_kafka_conf_t *conf, void *opaque,
                       struct fg_error *err);
 
@@ -122,7 +125,7 @@ int fg_rd_consumer_open(struct fg_bus *bus, const struct fg_bus_consumer_config 
                         struct fg_error *err);
 void fg_rd_consumer_pause(struct fg_bus_consumer *c, bool paused);
 void fg_rd_consumer_close(struct fg_bus_consumer *c, fg_done_cb closed, void *arg);
-void fg_rd_consumer_use(struct fg_bus_consumer *c);   /* it stays open until the last use is dropped */
+void fg_rd_consumer_use(struct fg_bus_consumer *c); /* it stays open until the last use is dropped */
 void fg_rd_consumer_drop(struct fg_bus_consumer *c);
 void fg_rd_consumer_tell(struct fg_bus_consumer *c); /* trouble() if there is news */
 
@@ -140,7 +143,7 @@ void fg_rd_forward(struct fg_bus_consumer *c, const rd_kafka_topic_partition_lis
 struct fg_rd_part *fg_rd_part_find(struct fg_bus_consumer *c, const char *topic, int32_t partition);
 void fg_rd_parts_free(struct fg_bus_consumer *c);
 struct fg_rd_membership *fg_rd_membership_get(struct fg_bus_consumer *c); /* a new reference, or NULL */
-void fg_rd_membership_unref(struct fg_rd_membership *m);                   /* [any thread] NULL allowed */
+void fg_rd_membership_unref(struct fg_rd_membership *m);                  /* [any thread] NULL allowed */
 
 /* offsets.c */
 void fg_rd_consumer_committed(struct fg_bus_consumer *c, const struct fg_bus_position *partitions, size_t n,
@@ -163,7 +166,7 @@ void fg_rd_producer_close(struct fg_bus_producer *p, fg_done_cb closed, void *ar
 
 /* admin.c */
 struct fg_rd_topic {
-    rd_kafka_resp_err_t err; /* what the brokers say about it */
+    rd_kafka_resp_err_t err;     /* what the brokers say about it */
     int partitions, replication; /* 0: it is not there */
 };
 /* Blocks. The return value is about the question, ret->err about the topic. */

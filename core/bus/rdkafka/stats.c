@@ -19,43 +19,60 @@ struct number {
 };
 
 static const struct number of_client[] = {
-    { "/msg_cnt", 1, { "fragua_kafka_queue_messages", FG_METRIC_TYPE_GAUGE,
-      "Records waiting to be sent or acknowledged" } },
-    { "/msg_size", 1, { "fragua_kafka_queue_bytes", FG_METRIC_TYPE_GAUGE,
-      "Bytes waiting to be sent or acknowledged" } },
-    { "/txmsgs", 1, { "fragua_kafka_sent_records_total", FG_METRIC_TYPE_COUNTER, "Records sent to brokers" } },
-    { "/rxmsgs", 1, { "fragua_kafka_received_records_total", FG_METRIC_TYPE_COUNTER,
-      "Records received from brokers" } },
-    { "/tx_bytes", 1, { "fragua_kafka_sent_bytes_total", FG_METRIC_TYPE_COUNTER, "Bytes sent to brokers" } },
-    { "/rx_bytes", 1, { "fragua_kafka_received_bytes_total", FG_METRIC_TYPE_COUNTER, "Bytes received from brokers" } },
-    { "/cgrp/rebalance_cnt", 1, { "fragua_kafka_rebalances_total", FG_METRIC_TYPE_COUNTER,
-      "Rebalances of the group that this consumer took part in" } },
-    { "/cgrp/rebalance_age", 1e-3, { "fragua_kafka_rebalance_age_seconds", FG_METRIC_TYPE_GAUGE,
-      "Time since the last rebalance" } },
-    { "/eos/txn_stateage", 1e-3, { "fragua_kafka_transaction_state_seconds", FG_METRIC_TYPE_GAUGE,
-      "Time in the present state of transactions" } },
+    {"/msg_cnt",
+     1,
+     {"fragua_kafka_queue_messages", FG_METRIC_TYPE_GAUGE, "Records waiting to be sent or acknowledged"}},
+    {"/msg_size", 1, {"fragua_kafka_queue_bytes", FG_METRIC_TYPE_GAUGE, "Bytes waiting to be sent or acknowledged"}},
+    {"/txmsgs", 1, {"fragua_kafka_sent_records_total", FG_METRIC_TYPE_COUNTER, "Records sent to brokers"}},
+    {"/rxmsgs", 1, {"fragua_kafka_received_records_total", FG_METRIC_TYPE_COUNTER, "Records received from brokers"}},
+    {"/tx_bytes", 1, {"fragua_kafka_sent_bytes_total", FG_METRIC_TYPE_COUNTER, "Bytes sent to brokers"}},
+    {"/rx_bytes", 1, {"fragua_kafka_received_bytes_total", FG_METRIC_TYPE_COUNTER, "Bytes received from brokers"}},
+    {"/cgrp/rebalance_cnt",
+     1,
+     {"fragua_kafka_rebalances_total", FG_METRIC_TYPE_COUNTER,
+      "Rebalances of the group that this consumer took part in"}},
+    {"/cgrp/rebalance_age",
+     1e-3,
+     {"fragua_kafka_rebalance_age_seconds", FG_METRIC_TYPE_GAUGE, "Time since the last rebalance"}},
+    {"/eos/txn_stateage",
+     1e-3,
+     {"fragua_kafka_transaction_state_seconds", FG_METRIC_TYPE_GAUGE, "Time in the present state of transactions"}},
 };
 
 _Static_assert(sizeof(of_client) / sizeof(*of_client) <= FG_RD_STATS_CLIENT_MAX, "room for each counter's last value");
 
 static const struct number of_broker[] = {
-    { "/rtt/avg", 1e-6, { "fragua_kafka_broker_rtt_seconds", FG_METRIC_TYPE_GAUGE,
-      "Mean time from a request to its answer" } },
-    { "/rtt/p99", 1e-6, { "fragua_kafka_broker_rtt_p99_seconds", FG_METRIC_TYPE_GAUGE,
-      "99th percentile of the time from a request to its answer" } },
-    { "/outbuf_msg_cnt", 1, { "fragua_kafka_broker_outbuf_records", FG_METRIC_TYPE_GAUGE,
-      "Records in requests that wait to be sent" } },
-    { "/waitresp_cnt", 1, { "fragua_kafka_broker_requests_in_flight", FG_METRIC_TYPE_GAUGE,
-      "Requests without answer so far" } },
+    {"/rtt/avg",
+     1e-6,
+     {"fragua_kafka_broker_rtt_seconds", FG_METRIC_TYPE_GAUGE, "Mean time from a request to its answer"}},
+    {"/rtt/p99",
+     1e-6,
+     {"fragua_kafka_broker_rtt_p99_seconds", FG_METRIC_TYPE_GAUGE,
+      "99th percentile of the time from a request to its answer"}},
+    {"/outbuf_msg_cnt",
+     1,
+     {"fragua_kafka_broker_outbuf_records", FG_METRIC_TYPE_GAUGE, "Records in requests that wait to be sent"}},
+    {"/waitresp_cnt",
+     1,
+     {"fragua_kafka_broker_requests_in_flight", FG_METRIC_TYPE_GAUGE, "Requests without answer so far"}},
 };
 
-static const struct fg_metric_decl lag_decl = { "fragua_kafka_consumer_lag", FG_METRIC_TYPE_GAUGE,
-                                                "Records between the consumer's position and the last stable offset" };
-static const struct fg_metric_decl state_decl = { "fragua_kafka_transaction_state", FG_METRIC_TYPE_GAUGE,
-                                                  "1 for the state that the producer's transactions are in" };
-static const char *const txn_states[] = { "Init", "WaitPID", "ReadyNotAcked", "Ready", "InTransaction", "BeginCommit",
-                                          "CommittingTransaction", "CommitNotAcked", "AbortingTransaction",
-                                          "AbortedNotAcked", "AbortableError", "FatalError" };
+static const struct fg_metric_decl lag_decl = {"fragua_kafka_consumer_lag", FG_METRIC_TYPE_GAUGE,
+                                               "Records between the consumer's position and the last stable offset"};
+static const struct fg_metric_decl state_decl = {"fragua_kafka_transaction_state", FG_METRIC_TYPE_GAUGE,
+                                                 "1 for the state that the producer's transactions are in"};
+static const char *const txn_states[] = {"Init",
+                                         "WaitPID",
+                                         "ReadyNotAcked",
+                                         "Ready",
+                                         "InTransaction",
+                                         "BeginCommit",
+                                         "CommittingTransaction",
+                                         "CommitNotAcked",
+                                         "AbortingTransaction",
+                                         "AbortedNotAcked",
+                                         "AbortableError",
+                                         "FatalError"};
 
 static void update(struct fg_metrics *metrics, const struct number *number, const struct fg_label *labels, size_t n,
                    struct fg_slice object, double *last)
@@ -89,13 +106,14 @@ static void on_brokers(struct fg_metrics *metrics, const char *client, struct fg
         if (id.kind != FG_JSON_NUMBER || id.raw.ptr[0] == '-')
             continue;
         fg_buf_add_slice(&name, id.raw);
-        const struct fg_label labels[] = { { "client", client }, { "broker", name.data } };
+        const struct fg_label labels[] = {{"client", client}, {"broker", name.data}};
         for (size_t i = 0; !name.failed && i < sizeof(of_broker) / sizeof(*of_broker); i++)
             update(metrics, &of_broker[i], labels, 2, broker.raw, NULL);
     }
 }
 
-/* librdkafka knows only offsets that it committed itself, not those of transactions: the position is the consumer's own. */
+/* librdkafka knows only offsets that it committed itself, not those of transactions: the position is the consumer's
+ * own. */
 static void on_lag(struct fg_metrics *metrics, const char *client, struct fg_slice json, const struct fg_rd_part *part)
 {
     struct fg_json_value topics = fg_json_find(json, "/topics"), topic, found;
@@ -110,7 +128,7 @@ static void on_lag(struct fg_metrics *metrics, const char *client, struct fg_sli
         if (!fg_json_string_is(key, part->topic))
             continue;
         found = fg_json_find(topic.raw, pointer);
-        const struct fg_label labels[] = { { "client", client }, { "topic", part->topic }, { "partition", number } };
+        const struct fg_label labels[] = {{"client", client}, {"topic", part->topic}, {"partition", number}};
         if (found.kind == FG_JSON_NUMBER && fg_parse_int(found.raw, &end) && end >= 0)
             fg_metric_set(fg_metric_get(metrics, &lag_decl, labels, 3),
                           end > part->next ? (double)(end - part->next) : 0);
@@ -125,7 +143,7 @@ static void on_transactions(struct fg_metrics *metrics, const char *client, stru
     if (state.kind != FG_JSON_STRING || fg_json_string_is(state.raw, "Init"))
         return;
     for (size_t i = 0; i < sizeof(txn_states) / sizeof(*txn_states); i++) {
-        const struct fg_label labels[] = { { "client", client }, { "state", txn_states[i] } };
+        const struct fg_label labels[] = {{"client", client}, {"state", txn_states[i]}};
         fg_metric_set(fg_metric_get(metrics, &state_decl, labels, 2), fg_json_string_is(state.raw, txn_states[i]));
     }
 }
@@ -133,7 +151,7 @@ static void on_transactions(struct fg_metrics *metrics, const char *client, stru
 void fg_rd_stats(struct fg_metrics *metrics, const char *client, struct fg_slice json, const struct fg_rd_part *parts,
                  size_t n, struct fg_rd_stats_memory *memory)
 {
-    const struct fg_label labels[] = { { "client", client } };
+    const struct fg_label labels[] = {{"client", client}};
 
     if (!metrics)
         return;

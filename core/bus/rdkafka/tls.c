@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Certificates for librdkafka, read from files and folders into memory. It reads them once: new ones need new handles. */
+/* Certificates for librdkafka, read from files and folders into memory. It reads them once: new ones need new handles.
+ */
 #include <dirent.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What stands between a handle and its cluster, in words. librdkafka tells errors and never that they are over: a
- * suspicion is proved or dropped by asking the brokers for metadata, so that a connection that was only renewed is no trouble.
+ * suspicion is proved or dropped by asking the brokers for metadata, so that a connection that was only renewed is no
+ * trouble.
  */
 #pragma once
 
