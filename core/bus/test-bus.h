@@ -92,7 +92,8 @@ struct reader {
     size_t pause_at;       /* pause when so many have come; 0: never */
     int64_t start;         /* where an assignment begins; FG_BUS_COMMITTED by default */
     unsigned assignments, revocations;
-    bool lost, hold_revoke; /* do not answer revoked() */
+    bool lost;
+    bool hold_revoke, hold_assign; /* do not answer revoked(), assigned() */
     struct fg_bus_position parts[READER_PARTITIONS]; /* topics borrowed from the test */
     size_t n_parts;
     int64_t end[READER_PARTITIONS]; /* -1: not there */
@@ -109,7 +110,8 @@ static inline void reader_assigned(void *arg, const struct fg_bus_position *part
     r->n_parts = n;
     for (size_t i = 0; i < n; i++)
         r->parts[i] = (struct fg_bus_position){ r->topic, partitions[i].partition, r->start };
-    r->w->bus->ops->consumer_assign(r->consumer, r->parts, n);
+    if (!r->hold_assign)
+        r->w->bus->ops->consumer_assign(r->consumer, r->parts, n);
     r->assignments++;
 }
 
