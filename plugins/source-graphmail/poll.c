@@ -132,30 +132,32 @@ static void advance(struct folder *f)
     turn_over(f);
 }
 
-static void trace_id(struct source *s, char ret[56])
+#define TRACE_SIZE 56u
+
+static struct fg_slice trace_parent(struct source *s, char ret[TRACE_SIZE])
 {
     unsigned long long a = s->host->svc->random(s->host), b = s->host->svc->random(s->host);
     unsigned long long c = s->host->svc->random(s->host);
 
     /* all zeroes would be invalid (W3C Trace Context 3.2.2.3) */
-    (void)snprintf(ret, 56, "00-%016llx%016llx-%016llx-01", a, b | 1, c | 1);
+    (void)snprintf(ret, TRACE_SIZE, "00-%016llx%016llx-%016llx-01", a, b | 1, c | 1);
+    return fg_slice_of(ret);
 }
 
 static int make_record(struct folder *f, const struct message *m, struct fg_buf *key, struct fg_record **ret,
                        struct fg_error *err)
 {
     struct source *s = f->mailbox->source;
-    char trace[56];
+    char trace[TRACE_SIZE];
     const struct fg_header headers[] = {
         { FG_SLICE("fragua_mailbox"), fg_slice_of(f->mailbox->name) },
         { FG_SLICE("fragua_folder"), fg_slice_of(f->name) },
         { FG_SLICE("fragua_change"), fg_slice_of(message_change(m, f->first_walk)) },
-        { FG_SLICE("traceparent"), fg_slice_of(trace) },
+        { FG_SLICE("traceparent"), trace_parent(s, trace) },
     };
     struct fg_record_spec spec = { .view = { .value = m->raw, .headers = headers,
                                              .n_headers = sizeof(headers) / sizeof(headers[0]) } };
 
-    trace_id(s, trace);
     fg_buf_clear(key);
     /* a removed message comes without its conversation: its id then is all there is to order by */
     if (!fg_json_decode_string(m->conversation.len ? m->conversation : m->id, key))
@@ -370,14 +372,25 @@ static void write_url(const struct folder *f, struct fg_buf *url)
         fg_buf_add_str(url, "&$expand=attachments($select=id,name,contentType,size,isInline)");
 }
 
+#define PREFER_SIZE 160u
+
+static struct fg_slice prefer_of(const struct folder *f, char ret[PREFER_SIZE])
+{
+    const char *body = f->mailbox->source->config->body == BODY_TEXT ? "text" : "html";
+
+    (void)snprintf(ret, PREFER_SIZE, "IdType=\"ImmutableId\", odata.maxpagesize=%d, outlook.body-content-type=\"%s\"",
+                   f->page_size, body);
+    return fg_slice_of(ret);
+}
+
 static struct fg_http_call *send(struct folder *f, const char *token, const char *url, struct fg_error *err)
 {
     struct source *s = f->mailbox->source;
-    char prefer[160];
+    char prefer[PREFER_SIZE];
     const struct fg_header headers[] = {
         { FG_SLICE("Authorization"), fg_slice_of(token) },
         { FG_SLICE("Accept"), FG_SLICE("application/json") },
-        { FG_SLICE("Prefer"), fg_slice_of(prefer) },
+        { FG_SLICE("Prefer"), prefer_of(f, prefer) },
     };
     struct fg_http_request req = {
         .method = "GET", .url = url, .headers = headers, .n_headers = sizeof(headers) / sizeof(headers[0]),
@@ -385,8 +398,6 @@ static struct fg_http_call *send(struct folder *f, const char *token, const char
         .allow_private = url_origin_is_loopback(&s->graph),
     };
 
-    (void)snprintf(prefer, sizeof(prefer), "IdType=\"ImmutableId\", odata.maxpagesize=%d, outlook.body-content-type=\"%s\"",
-                   f->page_size, s->config->body == BODY_TEXT ? "text" : "html");
     return s->host->svc->http_send(s->host, &req, answered, f, err);
 }
 
