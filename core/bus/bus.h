@@ -72,7 +72,7 @@ struct fg_bus_consumer_events {
     /* These partitions are the whole assignment now. Answer by fg_bus_consumer_assign(), now or later. */
     void (*assigned)(void *arg, const struct fg_bus_position *partitions, size_t n);
     /*
-     * The assignment ends. Answer by fg_bus_consumer_unassign() after the last commit for it; until then the group waits,
+     * The assignment ends. Answer by consumer_unassign() after the last commit for it; until then the group waits,
      * at most its rebalance timeout. @lost: it is gone already, nothing can be committed for it any more.
      */
     void (*revoked)(void *arg, const struct fg_bus_position *partitions, size_t n, bool lost);
