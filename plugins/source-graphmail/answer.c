@@ -6,6 +6,12 @@
 
 #define CODE_MAX 64u /* bytes of an error's code that are shown */
 
+/* An answer without a body has nothing to look into, not even an address. */
+static struct fg_json_value find(struct fg_slice body, const char *pointer)
+{
+    return body.len ? fg_json_find(body, pointer) : (struct fg_json_value){ .kind = FG_JSON_NONE };
+}
+
 /* A code as it may stand in a log line: letters, digits, '_', '-', '.'; anything else ends it. */
 static void show_code(struct fg_json_value v, char ret[CODE_MAX + 1])
 {
@@ -63,10 +69,10 @@ enum answer answer_read(int status, struct fg_slice body, uint32_t retry_after_m
 
     if (status == 200)
         return ANSWER_OK;
-    show_code(fg_json_find(body, "/error/code"), code);
+    show_code(find(body, "/error/code"), code);
     if (status >= 400 && status < 500 && is_reset_code(code)) {
-        (void)fg_error_set(err, FG_E_EXPIRED, FG_ERROR_RETRIABLE, "Graph no longer knows the cursor (HTTP %d %s)", status,
-                           code);
+        (void)fg_error_set(err, FG_E_EXPIRED, FG_ERROR_RETRIABLE, "Graph no longer knows the cursor (HTTP %d %s)",
+                           status, code);
         return ANSWER_RESET;
     }
     while (i + 1 < sizeof(meanings) / sizeof(meanings[0]) && (status < meanings[i].from || status > meanings[i].to))
@@ -109,8 +115,8 @@ static int refuse_token(int status, struct fg_slice body, uint32_t retry_after_m
     bool wait = status == 429 || status >= 500;
     int r;
 
-    show_code(fg_json_find(body, "/error"), code);
-    show_code(fg_json_find(body, "/error_codes/0"), number);
+    show_code(find(body, "/error"), code);
+    show_code(find(body, "/error_codes/0"), number);
     r = fg_error_set(err, wait ? status == 429 || status == 503 ? FG_E_THROTTLED : FG_E_UNAVAILABLE : FG_E_AUTH,
                      FG_ERROR_RETRIABLE, "no token: the login endpoint %s (HTTP %d%s%s%s%s)",
                      wait ? "is not available" : "refuses: check tenant, client and secret", status, code[0] ? " " : "",
@@ -133,7 +139,8 @@ int answer_read_token(int status, struct fg_slice body, uint32_t retry_after_ms,
     token = fg_json_find(body, "/access_token");
     if (!is_token(token))
         return fg_error_set(err, FG_E_PROTOCOL, FG_ERROR_RETRIABLE,
-                            "no token: the login endpoint's answer has no \"access_token\" of 1 to %u bytes", TOKEN_MAX);
+                            "no token: the login endpoint's answer has no \"access_token\" of 1 to %u bytes",
+                            TOKEN_MAX);
     life = fg_json_find(body, "/expires_in");
     if (life.kind == FG_JSON_STRING) /* some endpoints quote the number */
         life.raw = fg_slice_sub(life.raw, 1, life.raw.len - 1);

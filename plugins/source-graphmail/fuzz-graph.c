@@ -62,7 +62,7 @@ static void check_user(void *arg, struct fg_slice address)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct fg_slice body = fg_slice_make(data, size);
+    struct fg_slice body = size ? fg_slice_make(data, size) : (struct fg_slice)FG_SLICE("");
     struct token_answer token;
     struct fg_error err = FG_ERROR_NULL;
     char *next = NULL;

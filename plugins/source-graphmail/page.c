@@ -130,8 +130,8 @@ static int read_message(struct page *page, struct fg_json_value item, struct fg_
     while (fg_json_each(item, &pos, &key, &member))
         read_member(&m, key, member);
     if (m.id.len <= 2 || m.id.len > MESSAGE_ID_MAX)
-        return fg_error_set(err, FG_E_PROTOCOL, FG_ERROR_RETRIABLE, "item %zu of Graph's page has no id of 1 to %u bytes",
-                            page->n, MESSAGE_ID_MAX - 2);
+        return fg_error_set(err, FG_E_PROTOCOL, FG_ERROR_RETRIABLE, "item %zu of Graph's page has no id of 1 to %u "
+                            "bytes", page->n, MESSAGE_ID_MAX - 2);
     if (page->n == PAGE_ITEMS_MAX)
         return fg_error_set(err, FG_E_LIMIT, FG_ERROR_RETRIABLE, "Graph's page has more than %u items", PAGE_ITEMS_MAX);
     if (page->n == page->cap) {

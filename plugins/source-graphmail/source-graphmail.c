@@ -179,7 +179,8 @@ static int open_source(struct fg_host *host, const void *config, void **ret_self
     s->login_base = base_of(s->config->login);
     s->m_pages = host->svc->metric(host, FG_METRIC_COUNTER, "graph_pages_total", "delta pages read");
     s->m_messages = host->svc->metric(host, FG_METRIC_COUNTER, "graph_messages_total", "messages handed on");
-    s->m_throttled = host->svc->metric(host, FG_METRIC_COUNTER, "graph_throttled_total", "answers that asked for patience");
+    s->m_throttled = host->svc->metric(host, FG_METRIC_COUNTER, "graph_throttled_total",
+                                         "answers that asked for patience");
     list_mailboxes(s);
     *ret_self = s;
     return 0;
@@ -324,8 +325,8 @@ static const struct fg_option options[] = {
     { .key = "page-size", .type = FG_OPTION_INTEGER, .fallback = "50", .min = 1, .max = 1000, .unit = "messages",
       .offset = offsetof(struct config, page_size), .summary = "messages asked for at a time",
       .detail = "Halved for a folder whose pages take too long or are too large, and raised again when they are not." },
-    { .key = "page-bytes", .type = FG_OPTION_SIZE, .fallback = "64MiB", .min = 65536, .max = 1073741824, .unit = "bytes",
-      .offset = offsetof(struct config, page_bytes), .summary = "largest page that is taken",
+    { .key = "page-bytes", .type = FG_OPTION_SIZE, .fallback = "64MiB", .min = 65536, .max = 1073741824,
+      .unit = "bytes", .offset = offsetof(struct config, page_bytes), .summary = "largest page that is taken",
       .detail = "Up to `concurrency` pages are in memory at a time, besides `limits.memory`." },
     { .key = "concurrency", .type = FG_OPTION_INTEGER, .fallback = "4", .min = 1, .max = 256, .unit = "mailboxes",
       .offset = offsetof(struct config, concurrency), .summary = "mailboxes read at a time, each one page at a time" },
@@ -334,7 +335,8 @@ static const struct fg_option options[] = {
     { .key = "attachments", .type = FG_OPTION_BOOL, .fallback = "true", .offset = offsetof(struct config, attachments),
       .summary = "ask for names, types and sizes of attachments, never for their contents" },
     { .key = "graph", .type = FG_OPTION_URL, .fallback = "https://graph.microsoft.com",
-      .offset = offsetof(struct config, graph), .summary = "Graph's address in your cloud; plain http only to loopback" },
+      .offset = offsetof(struct config, graph),
+      .summary = "Graph's address in your cloud; plain http only to loopback" },
     { .key = "login", .type = FG_OPTION_URL, .fallback = "https://login.microsoftonline.com",
       .offset = offsetof(struct config, login),
       .summary = "the login endpoint's address in your cloud; plain http only to loopback" },

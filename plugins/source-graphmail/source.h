@@ -32,7 +32,7 @@
 #define PARK_BASE_MS 60000u           /* the same for what will not get better by itself */
 #define PARK_CAP_MS 3600000u
 #define HOLD_AFTER 3u                 /* throttled or down so often without a success between: everybody waits */
-#define NO_ROOM_MAX 100u              /* tries to get a page past the byte budget before it is asked for in smaller parts */
+#define NO_ROOM_MAX 100u              /* tries to get a page past the byte budget before smaller ones are asked for */
 #define PAGES_BEFORE_GROWTH 20        /* good pages in a row before a reduced page size is doubled again */
 
 struct credential {

@@ -1,19 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The bed of the plugin's own tests. */
-#include "test-bed.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
 
 #include <stdlib.h>
+
+#include <fake-host.h>
+
+#include "test-bed.h"
 
 int bed_setup(void **state)
 {
     static const char *const list[] = { INFO, ORDERS };
     static const char *const folders[] = { "inbox" };
+    static const struct fg_secret secret = { "s3cr&t +" };
     struct bed *bed = calloc(1, sizeof(*bed));
 
     assert_non_null(bed);
     bed->fake = fake_host_new();
-    bed->secret.text = "s3cr&t +";
-    bed->credential.secret = &bed->secret;
+    bed->credential.secret = &secret;
     bed->mailboxes.list = (struct fg_strings){ list, 2 };
     bed->config = (struct config){ .tenant = "contoso.example", .client = "1111-2222", .graph = GRAPH "/",
                                    .login = "https://login.example", .credential = &bed->credential,
@@ -86,7 +94,8 @@ void bed_token(struct bed *bed, const char *token)
 {
     char body[200];
 
-    (void)snprintf(body, sizeof(body), "{\"token_type\":\"Bearer\",\"expires_in\":3600,\"access_token\":\"%s\"}", token);
+    (void)snprintf(body, sizeof(body), "{\"token_type\":\"Bearer\",\"expires_in\":3600,\"access_token\":\"%s\"}",
+                   token);
     fake_call_answer(fake_call_expect(bed->fake, "POST", "/oauth2/v2.0/token"), 200, NULL, body);
 }
 

@@ -2,14 +2,6 @@
 /* An instance of the plugin on the fake host, with mailboxes, cursors and a batch to fill. */
 #pragma once
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include <fake-host.h>
-
 #include "source.h"
 
 #define INFO "info@contoso.example"
@@ -17,9 +9,10 @@
 #define GRAPH "https://graph.example"
 
 
+struct fake_host;
+
 struct bed {
     struct fake_host *fake;
-    struct fg_secret secret;
     struct credential credential;
     struct mailboxes mailboxes;
     struct config config;

@@ -66,7 +66,8 @@ static void only_links_to_the_same_scheme_host_and_port_are_followed(void **stat
 
 static void loopback_is_told_by_address_and_not_by_looks(void **state)
 {
-    static const char *const near[] = { "http://localhost:1/", "http://127.0.0.1", "http://127.255.0.9:80/", "http://[::1]:9/" };
+    static const char *const near[] = { "http://localhost:1/", "http://127.0.0.1", "http://127.255.0.9:80/",
+                                        "http://[::1]:9/" };
     static const char *const far[] = { "http://127.0.0.1.example/", "http://127.0.0/", "http://128.0.0.1/",
                                        "http://127.0.0.256/", "http://localhost.example/", "http://[::2]/",
                                        "http://127.0.0.1.2/", "http://127.0.0.1./" };
@@ -198,7 +199,7 @@ static void add_name(void *arg, struct fg_slice address)
 
 static void users_are_known_by_mail_or_by_principal_name(void **state)
 {
-    static const char body[] = "{\"value\":[{\"id\":\"1\",\"mail\":\"info@contoso.example\",\"userPrincipalName\":\"u\"},"
+    static const char body[] = "{\"value\":[{\"mail\":\"info@contoso.example\",\"userPrincipalName\":\"u\"},"
                                "{\"mail\":null,\"userPrincipalName\":\"orders@contoso.example\"},{\"id\":\"3\"},7],"
                                "\"@odata.nextLink\":\"https://g/next\"}";
     struct fg_buf names = FG_BUF_INIT(1000);
@@ -244,11 +245,10 @@ static void each_status_means_what_graph_says_it_means(void **state)
 
 static void an_answers_text_gets_into_no_error_but_its_code(void **state)
 {
+    static const char body[] = "{\"error\":{\"code\":\"ErrorAccessDenied\\n[forged]\",\"message\":\"m\"}}";
     struct fg_error err = FG_ERROR_NULL;
 
-    assert_int_equal(answer_read(403, fg_slice_of("{\"error\":{\"code\":\"ErrorAccessDenied\\n[forged]\",\"message\":\"m\"}}"),
-                                 7000, &err),
-                     ANSWER_REFUSED);
+    assert_int_equal(answer_read(403, fg_slice_of(body), 7000, &err), ANSWER_REFUSED);
     assert_non_null(strstr(err.text, "ErrorAccessDenied)"));
     assert_null(strstr(err.text, "forged"));
     assert_int_equal(err.retry_after_ms, 7000);
@@ -256,6 +256,7 @@ static void an_answers_text_gets_into_no_error_but_its_code(void **state)
 
 static void a_token_is_taken_only_when_it_can_stand_in_a_header(void **state)
 {
+    static const char good[] = "{\"expires_in\":\"3599\",\"access_token\":\"eyJ.a-b\"}";
     static const char *const bad[] = {
         "{\"access_token\":\"a\\r\\nb\",\"expires_in\":3600}", "{\"access_token\":\"a b\",\"expires_in\":3600}",
         "{\"access_token\":\"\",\"expires_in\":3600}",         "{\"access_token\":5}",
@@ -265,8 +266,7 @@ static void a_token_is_taken_only_when_it_can_stand_in_a_header(void **state)
     struct token_answer answer;
     struct fg_error err = FG_ERROR_NULL;
 
-    assert_int_equal(answer_read_token(200, fg_slice_of("{\"expires_in\":\"3599\",\"access_token\":\"eyJ.a-b\"}"), 0, &answer,
-                                       NULL), 0);
+    assert_int_equal(answer_read_token(200, fg_slice_of(good), 0, &answer, NULL), 0);
     assert_int_equal(answer.life_ms, 3599000);
     assert_true(fg_slice_is(answer.token, "\"eyJ.a-b\""));
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -278,11 +278,12 @@ static void a_token_is_taken_only_when_it_can_stand_in_a_header(void **state)
 
 static void a_refused_secret_is_told_by_its_code_alone(void **state)
 {
+    static const char body[] = "{\"error\":\"invalid_client\",\"error_description\":\"s3cret\","
+                               "\"error_codes\":[7000215]}";
     struct token_answer answer;
     struct fg_error err = FG_ERROR_NULL;
 
-    assert_int_equal(answer_read_token(401, fg_slice_of("{\"error\":\"invalid_client\",\"error_description\":\"s3cret\","
-                                                        "\"error_codes\":[7000215]}"), 0, &answer, &err), -FG_E_AUTH);
+    assert_int_equal(answer_read_token(401, fg_slice_of(body), 0, &answer, &err), -FG_E_AUTH);
     assert_non_null(strstr(err.text, "invalid_client AADSTS7000215"));
     assert_null(strstr(err.text, "s3cret"));
     assert_true(err.retriable);

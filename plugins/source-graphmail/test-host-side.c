@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the host may do to the plugin at any time: revoke, rewind, refuse room, stop; and the list of a domain. */
-#include "test-bed.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
 
-#include <stdlib.h>
+#include <fake-host.h>
+
+#include "test-bed.h"
 
 #define MAIL(id) "{\"id\":\"" id "\",\"conversationId\":\"C-" id "\"}"
 

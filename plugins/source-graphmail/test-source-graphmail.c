@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The plugin on a fake host: the way of mail from pages into batches, and who may hold it up. */
-#include "test-bed.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
 
-#include <stdlib.h>
+#include <fake-host.h>
+
+#include "test-bed.h"
 
 #define MAIL(id) "{\"id\":\"" id "\",\"conversationId\":\"C-" id "\",\"receivedDateTime\":\"2026-01-31T08:15:00Z\"}"
 
@@ -17,8 +23,8 @@ static void the_token_is_asked_for_with_encoded_secret_and_sent_as_bearer(void *
     bed_pull(bed);
     call = fake_call_expect(bed->fake, "POST", "");
     assert_string_equal(call->url, "https://login.example/contoso.example/oauth2/v2.0/token");
-    assert_string_equal(call->body, "grant_type=client_credentials&client_id=1111-2222&scope=https%3A%2F%2Fgraph.example"
-                                    "%2F.default&client_secret=s3cr%26t%20%2B");
+    assert_string_equal(call->body, "grant_type=client_credentials&client_id=1111-2222&scope=https%3A%2F%2Fgraph"
+                                    ".example%2F.default&client_secret=s3cr%26t%20%2B");
     assert_false(call->allow_private);
     bed_token(bed, "token-1");
     call = bed_call(bed, GRAPH "/v1.0/users/info%40contoso.example/mailFolders/inbox/messages/delta?$select=");
@@ -83,7 +89,8 @@ static void every_page_becomes_a_batch_with_its_cursor(void **state)
     assert_string_equal(fake_record_header(bed->batch->records[1], "fragua_change"), "created");
     assert_int_equal(strlen(fake_record_header(bed->batch->records[1], "traceparent")), 55);
     bed_pull(bed);
-    bed_page(bed, "$skiptoken=1", "{\"id\":\"3\",\"@removed\":{\"reason\":\"deleted\"}}", "deltaLink", GRAPH "/d?$deltatoken=2");
+    bed_page(bed, "$skiptoken=1", "{\"id\":\"3\",\"@removed\":{\"reason\":\"deleted\"}}", "deltaLink",
+             GRAPH "/d?$deltatoken=2");
     assert_int_equal(bed->batch->n_records, 1);
     assert_string_equal(fake_record_header(bed->batch->records[0], "fragua_change"), "deleted");
     assert_string_equal(bed->fake->svc.record_view(bed->batch->records[0])->key.ptr, "3");
@@ -329,7 +336,8 @@ static void a_missing_or_forbidden_mailbox_is_parked_and_the_others_go_on(void *
 
     bed_run(bed);
     fake_call_answer(bed_call(bed, "/users/info"), 404, NULL, "{\"error\":{\"code\":\"ErrorInvalidUser\"}}");
-    assert_true(fake_host_logged(bed->fake, "WARN mailbox \"" INFO "\", folder \"inbox\": Graph knows no such mailbox"));
+    assert_true(fake_host_logged(bed->fake,
+                                 "WARN mailbox \"" INFO "\", folder \"inbox\": Graph knows no such mailbox"));
     bed_page(bed, "/users/orders", MAIL("1"), "deltaLink", GRAPH "/d?orders");
     assert_int_equal(bed->batch->state, FAKE_BATCH_SUBMITTED);
     bed_pull(bed);
@@ -348,7 +356,8 @@ static void a_missing_or_forbidden_mailbox_is_parked_and_the_others_go_on(void *
 
 static void a_page_that_makes_no_sense_moves_nothing(void **state)
 {
-    static const char *const bodies[] = { "", "<html>", "{\"value\":[]}", "{\"value\":[{}],\"@odata.deltaLink\":\"" GRAPH "/\"}" };
+    static const char *const bodies[] = { "", "<html>", "{\"value\":[]}",
+                                          "{\"value\":[{}],\"@odata.deltaLink\":\"" GRAPH "/\"}" };
     struct bed *bed = *state;
 
     bed_run(bed);

@@ -142,7 +142,8 @@ static void ask(struct source *s)
     url_add_encoded(&url, fg_slice_of(s->config->tenant));
     fg_buf_add_str(&url, "/oauth2/v2.0/token");
     if (t->form.failed || url.failed) {
-        (void)fg_error_set(&err, FG_E_CONFIG, 0, "no token: tenant, client and secret do not fit into %u bytes", FORM_MAX);
+        (void)fg_error_set(&err, FG_E_CONFIG, 0, "no token: tenant, client and secret do not fit into %u bytes",
+                           FORM_MAX);
     } else {
         struct fg_http_request req = {
             .method = "POST", .url = url.data, .headers = headers, .n_headers = sizeof(headers) / sizeof(headers[0]),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* URLs as far as safety needs them: whose server one points to, and text that goes into one. Knows nothing of the host. */
+/* URLs as far as safety needs them: whose server one points to, and text put into one. Knows nothing of the host. */
 #pragma once
 
 #include <fragua/kit/buf.h>

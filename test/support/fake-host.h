@@ -9,7 +9,7 @@
  *   fake_host_advance(fake, 10000);
  *   fake_host_free(fake);              fails the test if the plugin left a timer, call, record or job behind
  *
- * A member of fake->svc may be replaced by the test. What is of no use in a unit test (report, follow, topic_at) answers
+ * A member of fake->svc may be replaced by the test. What is of no use in a unit test (report, follow, topic_at) says
  * "not found". Broken rules (a batch used after submit, a record answered twice) fail the running cmocka test. One
  * thread; offloaded work runs in fake_host_work().
  */

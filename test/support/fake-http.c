@@ -278,7 +278,8 @@ static void x_reply(struct fg_exchange *x, int status, const char *content_type,
 static void x_problem(struct fg_exchange *x, int status, const char *title, const char *detail)
 {
     x_begin(x, status, "application/problem+json");
-    fg_buf_printf(&x->answer, "{\"status\":%d,\"title\":\"%s\",\"detail\":\"%s\"}", status, title, detail ? detail : "");
+    fg_buf_printf(&x->answer, "{\"status\":%d,\"title\":\"%s\",\"detail\":\"%s\"}", status, title,
+                  detail ? detail : "");
     x_end(x);
 }
 
