@@ -6,27 +6,42 @@
 
 #include <fragua/kit/utf8.h>
 
-#define TYPES_MAX 64u /* kinds of entities that are counted apart in one record */
+#define STEP 1024 /* code points between two marks of a ruler */
 
-/* Finds byte offsets of ascending code point offsets in one pass over the text. */
+/* Says at which byte a code point begins, by marks along the text: the cost of a span does not grow with its place. */
 struct ruler {
     struct fg_slice text;
-    size_t byte;
-    int64_t point;
+    size_t *marks; /* array of n: the byte where code point i * STEP begins */
+    size_t n;
+    int64_t points; /* of the whole text */
 };
 
-static bool ruler_to(struct ruler *r, int64_t point, size_t *ret_byte)
+static bool ruler_init(struct ruler *r, struct fg_slice text)
 {
-    if (point < r->point) {
-        r->byte = 0;
-        r->point = 0;
+    size_t pos = 0;
+
+    *r = (struct ruler){ .text = text, .marks = malloc((text.len / STEP + 1) * sizeof(*r->marks)) };
+    if (!r->marks)
+        return false;
+    for (; pos < text.len; r->points++) {
+        if (r->points % STEP == 0)
+            r->marks[r->n++] = pos;
+        (void)fg_utf8_next(text, &pos);
     }
-    while (r->point < point && r->byte < r->text.len) {
-        (void)fg_utf8_next(r->text, &r->byte);
-        r->point++;
-    }
-    *ret_byte = r->byte;
-    return r->point == point;
+    return true;
+}
+
+static bool ruler_at(const struct ruler *r, int64_t point, size_t *ret_byte)
+{
+    if (point < 0 || point > r->points)
+        return false;
+    *ret_byte = r->text.len;
+    if (point == r->points)
+        return true;
+    *ret_byte = r->marks[point / STEP];
+    for (int64_t i = point % STEP; i > 0; i--)
+        (void)fg_utf8_next(r->text, ret_byte);
+    return true;
 }
 
 static int by_place(const void *a, const void *b)
@@ -35,25 +50,9 @@ static int by_place(const void *a, const void *b)
 
     if (x->start != y->start)
         return x->start < y->start ? -1 : 1;
-    return x->end == y->end ? 0 : x->end > y->end ? -1 : 1;
-}
-
-struct type_count {
-    struct fg_slice type;
-    int64_t n;
-};
-
-static void count_type(struct type_count *types, size_t *n, struct fg_slice type)
-{
-    size_t i = 0;
-
-    while (i < *n && !fg_slice_eq(types[i].type, type))
-        i++;
-    if (i == TYPES_MAX)
-        return;
-    if (i == *n)
-        types[(*n)++] = (struct type_count){ .type = type };
-    types[i].n++;
+    if (x->end != y->end)
+        return x->end > y->end ? -1 : 1;
+    return x->type.ptr < y->type.ptr ? -1 : x->type.ptr > y->type.ptr; /* as the service gave them */
 }
 
 /* A service that gives the text as well must mean the same place. */
@@ -92,32 +91,30 @@ static void write_span(struct fg_json_writer *w, const struct span *s, size_t st
     fg_json_object_end(w);
 }
 
-static void write_spans(struct fg_json_writer *w, struct fg_slice text, struct answer *a, struct type_count *types,
-                        size_t *n_types, size_t *ret_dropped)
+/* Writes the spans that hold and moves them to the front; a->n is their number after it. */
+static void write_spans(struct fg_json_writer *w, const struct ruler *ruler, struct answer *a, size_t *ret_dropped)
 {
-    struct ruler ruler = { .text = text };
+    size_t kept = 0;
 
     fg_json_key(w, "entities");
     fg_json_array(w);
     if (a->n)
         qsort(a->spans, a->n, sizeof(a->spans[0]), by_place);
-    for (size_t i = 0; i < a->n; i++) {
-        const struct span *s = &a->spans[i];
-        struct ruler end;
+    for (size_t i = 0; i < a->n && !w->out->failed; i++) {
+        struct span s = a->spans[i];
         struct fg_slice stands;
-        size_t from, to;
-        bool inside = s->start >= 0 && s->end > s->start && ruler_to(&ruler, s->start, &from);
+        size_t from = 0, to = 0;
+        bool inside = s.end > s.start && ruler_at(ruler, s.start, &from) && ruler_at(ruler, s.end, &to);
 
-        end = ruler;
-        inside = inside && ruler_to(&end, s->end, &to);
-        stands = inside ? (struct fg_slice){ text.ptr + from, to - from } : FG_SLICE_NULL;
-        if (!inside || !text_agrees(s->text, stands)) {
+        stands = inside ? (struct fg_slice){ ruler->text.ptr + from, to - from } : FG_SLICE_NULL;
+        if (!inside || !text_agrees(s.text, stands)) {
             (*ret_dropped)++;
             continue;
         }
-        write_span(w, s, from, to, stands);
-        count_type(types, n_types, s->type);
+        write_span(w, &s, from, to, stands);
+        a->spans[kept++] = s;
     }
+    a->n = kept;
     fg_json_array_end(w);
 }
 
@@ -131,10 +128,10 @@ static void write_document(struct fg_json_writer *w, struct fg_slice document)
     for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
         struct fg_json_value v = fg_json_find(document, members[i]);
         fg_json_key(w, members[i] + 1);
-        if (v.kind == FG_JSON_NONE)
-            fg_json_null(w);
-        else
+        if (v.kind == FG_JSON_STRING)
             fg_json_raw(w, v.raw);
+        else
+            fg_json_null(w);
     }
     fg_json_object_end(w);
 }
@@ -154,36 +151,62 @@ static void write_service(struct fg_json_writer *w, const struct entities_input 
     fg_json_object_end(w);
 }
 
-static void write_counts(struct fg_json_writer *w, const struct type_count *types, size_t n)
+static int by_name(const void *a, const void *b)
 {
-    struct fg_buf name = FG_BUF_INIT(1024);
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
 
+/* How many of each type, by its decoded name: a name may be escaped in several ways. */
+static void write_counts(struct fg_json_writer *w, const struct answer *a)
+{
+    size_t total = 0, n = 0;
+    char **names = calloc(a->n + 1, sizeof(*names));
+    struct fg_buf all;
+
+    for (size_t i = 0; i < a->n; i++)
+        total += 3 * a->spans[i].type.len;
+    all = FG_BUF_INIT(total + 1);
+    if (!names || !fg_buf_reserve(&all, total + 1)) /* names point into it: it must not move */
+        w->out->failed = true;
+    for (size_t i = 0; i < a->n && !w->out->failed; i++) {
+        names[n] = all.data + all.len;
+        if (!fg_json_decode_string(a->spans[i].type, &all))
+            continue;
+        fg_buf_add_char(&all, '\0');
+        n++;
+    }
+    if (n)
+        qsort(names, n, sizeof(*names), by_name);
     fg_json_key(w, "counts");
     fg_json_object(w);
-    for (size_t i = 0; i < n; i++) {
-        fg_buf_clear(&name);
-        if (fg_json_decode_string(types[i].type, &name))
-            fg_json_kv_int(w, name.data, types[i].n);
+    for (size_t i = 0, same; i < n; i += same) {
+        for (same = 1; i + same < n && strcmp(names[i], names[i + same]) == 0;)
+            same++;
+        fg_json_kv_int(w, names[i], (int64_t)same);
     }
     fg_json_object_end(w);
-    fg_buf_deinit(&name);
+    fg_buf_deinit(&all);
+    free(names);
 }
 
 void entities_write(const struct entities_input *in, struct answer *answer, struct fg_buf *out, size_t *ret_dropped)
 {
     struct fg_json_writer w = FG_JSON_WRITER_INIT(out);
-    struct type_count types[TYPES_MAX];
-    size_t n_types = 0;
+    struct ruler ruler;
 
     *ret_dropped = answer->malformed;
+    if (!ruler_init(&ruler, in->text)) {
+        out->failed = true;
+        return;
+    }
     fg_json_object(&w);
     write_document(&w, in->document);
     write_service(&w, in, answer);
-    fg_json_key(&w, "text");
-    fg_json_raw(&w, in->text_raw);
-    write_spans(&w, in->text, answer, types, &n_types, ret_dropped);
-    write_counts(&w, types, n_types);
+    fg_json_kv_string(&w, "text", in->text);
+    write_spans(&w, &ruler, answer, ret_dropped);
+    write_counts(&w, answer);
     fg_json_kv_bool(&w, "truncated", false);
     fg_json_kv_int(&w, "elapsed_ms", in->elapsed_ms);
     fg_json_object_end(&w);
+    free(ruler.marks);
 }

@@ -7,7 +7,6 @@
 struct entities_input {
     struct fg_slice document;  /* the document record's value, JSON */
     struct fg_slice text;      /* its text, decoded UTF-8 */
-    struct fg_slice text_raw;  /* the same as a JSON string with quotes */
     const char *service;       /* "spacy" */
     const char *url_host;
     const char *model;         /* configured; NULL: what the answer says, if anything */
@@ -16,7 +15,8 @@ struct entities_input {
 
 /*
  * entities_write() - check every span against the text and write the record's value
- * @answer: its spans are put in order of start, longer ones first
+ * @answer: its spans are put in order of start, longer ones first; those that were dropped are gone from it
+ * @out: `failed` after it: too large, or no memory
  * @ret_dropped: spans outside of the text, empty, or whose given text is not what stands there
  */
 void entities_write(const struct entities_input *in, struct answer *answer, struct fg_buf *out, size_t *ret_dropped);

@@ -6,16 +6,17 @@
 
 #include <fragua/kit/str.h>
 
+#define NUMBER_RAW_MAX 64u /* bytes of a number that is handed on; longer ones are left out */
+
 const char *const service_names[] = { "spacy", "generic", NULL };
 
-void service_request(enum service service, struct fg_slice text_raw, struct fg_slice language_raw, const char *model,
+void service_request(enum service service, struct fg_slice text, struct fg_slice language_raw, const char *model,
                      struct fg_buf *out)
 {
     struct fg_json_writer w = FG_JSON_WRITER_INIT(out);
 
     fg_json_object(&w);
-    fg_json_key(&w, "text");
-    fg_json_raw(&w, text_raw);
+    fg_json_kv_string(&w, "text", text);
     if (model)
         fg_json_kv_cstr(&w, "model", model);
     if (service == SERVICE_GENERIC && language_raw.len) {
@@ -38,17 +39,23 @@ static bool read_span(enum service service, struct fg_slice entity, struct span 
     struct fg_json_value type = fg_json_find(entity, type_member[service]);
     struct fg_json_value text = fg_json_find(entity, "/text");
     struct fg_json_value score = fg_json_find(entity, "/score");
+    struct fg_json_value normalized = fg_json_find(entity, "/normalized");
+    double finite;
 
     *ret = (struct span){ .start = -1 };
-    if (type.kind != FG_JSON_STRING || type.raw.len <= 2 || !read_int(fg_json_find(entity, "/start"), &ret->start) ||
+    if (type.kind != FG_JSON_STRING || type.raw.len <= 2 || type.raw.len > TYPE_RAW_MAX ||
+        fg_slice_find(type.raw, (struct fg_slice)FG_SLICE("\\u0000")) >= 0 ||
+        !read_int(fg_json_find(entity, "/start"), &ret->start) ||
         !read_int(fg_json_find(entity, "/end"), &ret->end))
         return false;
     ret->type = type.raw;
     if (text.kind == FG_JSON_STRING)
         ret->text = text.raw;
-    if (score.kind == FG_JSON_NUMBER)
+    if (score.kind == FG_JSON_NUMBER && score.raw.len <= NUMBER_RAW_MAX && fg_parse_double(score.raw, &finite))
         ret->score = score.raw;
-    ret->normalized = fg_json_find(entity, "/normalized").raw;
+    if (normalized.kind == FG_JSON_STRING || normalized.kind == FG_JSON_BOOL ||
+        (normalized.kind == FG_JSON_NUMBER && normalized.raw.len <= NUMBER_RAW_MAX))
+        ret->normalized = normalized.raw;
     return true;
 }
 

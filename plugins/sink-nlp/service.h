@@ -13,21 +13,22 @@ struct span {
     int64_t start, end;
     struct fg_slice type;       /* string with quotes; never empty */
     struct fg_slice text;       /* string with quotes; empty: not given */
-    struct fg_slice normalized; /* any value; empty: not given */
-    struct fg_slice score;      /* number; empty: not given */
+    struct fg_slice normalized; /* string, number or boolean; empty: not given */
+    struct fg_slice score;      /* number that fits a double; empty: not given */
 };
 
 struct answer {
-    struct span *spans; /* owned by the caller's array */
+    struct span *spans; /* array of n; freed by the caller */
     size_t n, cap;
     struct fg_slice model; /* string with quotes; empty: not given */
     size_t malformed;      /* entities without usable start, end or type */
 };
 
-#define SPANS_MAX 10000u /* of one answer; more is an error */
+#define SPANS_MAX 10000u  /* of one answer; more is an error */
+#define TYPE_RAW_MAX 512u /* bytes of a type's JSON; an entity with a longer one is malformed */
 
-/* Writes the request's body. @text_raw: JSON string with its quotes; @model: NULL or what the service calls its model. */
-void service_request(enum service service, struct fg_slice text_raw, struct fg_slice language_raw, const char *model,
+/* Writes the request's body. @language_raw: JSON string with its quotes, or empty; @model: NULL allowed. */
+void service_request(enum service service, struct fg_slice text, struct fg_slice language_raw, const char *model,
                      struct fg_buf *out);
 /* Reads an answer with status 200. @ret->spans is allocated by malloc; freed by the caller, also on failure. */
 int service_answer(enum service service, struct fg_slice body, struct answer *ret, struct fg_error *err);

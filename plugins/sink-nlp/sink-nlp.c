@@ -10,7 +10,7 @@
 #include "entities.h"
 
 #define TEXT_MAX (32u * 1024u * 1024u) /* of one document: more than any mail holds */
-#define NAME_MAX_BYTES 1024u           /* of one record header */
+#define KEY_MAX 1024u                  /* of an Idempotency-Key; a longer one is not sent */
 
 struct config {
     int service;
@@ -66,11 +66,11 @@ static struct fg_slice header_of(const struct fg_record_view *view, const char *
 static int make_record(struct sink *s, const struct fg_record_view *document, struct fg_slice value,
                        struct fg_record **ret, struct fg_error *err)
 {
-    char id[NAME_MAX_BYTES];
-    int id_len = snprintf(id, sizeof(id), "%.*s.entities", FG_SLICE_ARG(header_of(document, "ce_id")));
-    const struct fg_header all[] = {
+    struct fg_slice id = header_of(document, "ce_id");
+    struct fg_buf entities_id = FG_BUF_INIT(id.len + sizeof(".entities"));
+    struct fg_header headers[] = {
         { FG_SLICE("ce_specversion"), FG_SLICE("1.0") },
-        { FG_SLICE("ce_id"), fg_slice_make(id, id_len < 0 ? 0 : strlen(id)) },
+        { FG_SLICE("ce_id"), FG_SLICE_NULL },
         { FG_SLICE("ce_source"), header_of(document, "ce_source") },
         { FG_SLICE("ce_type"), FG_SLICE("fragua.mail.entities.v1") },
         { FG_SLICE("ce_time"), header_of(document, "ce_time") },
@@ -79,14 +79,21 @@ static int make_record(struct sink *s, const struct fg_record_view *document, st
         { FG_SLICE("fragua_schema"), FG_SLICE("fragua.mail.entities.v1") },
         { FG_SLICE("traceparent"), header_of(document, "traceparent") },
     };
-    struct fg_header headers[sizeof(all) / sizeof(all[0])];
     struct fg_record_spec spec = { .view = { .key = document->key, .value = value, .headers = headers,
                                              .timestamp_ms = document->timestamp_ms } };
+    int r;
 
-    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-        if (all[i].value.len)
-            headers[spec.view.n_headers++] = all[i];
-    return s->host->svc->record_new(s->host, &spec, ret, err);
+    if (id.len) {
+        fg_buf_add_slice(&entities_id, id);
+        fg_buf_add_str(&entities_id, ".entities");
+        headers[1].value = fg_buf_slice(&entities_id);
+    }
+    for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++)
+        if (headers[i].value.len)
+            headers[spec.view.n_headers++] = headers[i];
+    r = s->host->svc->record_new(s->host, &spec, ret, err);
+    fg_buf_deinit(&entities_id);
+    return r;
 }
 
 /* Answers the delivery with the record made of these spans. */
@@ -94,11 +101,9 @@ static void finish(struct call *c, struct answer *answer, int64_t elapsed_ms)
 {
     struct sink *s = c->sink;
     const struct fg_record_view *view = s->host->svc->record_view(c->record);
-    struct fg_slice text_raw = fg_json_find(view->value, "/text").raw;
     struct entities_input in = {
         .document = view->value,
         .text = fg_buf_slice(&c->text),
-        .text_raw = text_raw.len ? text_raw : (struct fg_slice)FG_SLICE("\"\""),
         .service = service_names[s->config->service],
         .url_host = s->url_host,
         .model = s->config->model,
@@ -117,7 +122,7 @@ static void finish(struct call *c, struct answer *answer, int64_t elapsed_ms)
         s->host->svc->log(s->host, FG_LOG_DEBUG, "%zu of the service's entities do not fit their text and are left out",
                           dropped);
     if (value.failed)
-        r = fg_error_set(&err, FG_E_LIMIT, 0, "the entities record would be larger than %zu bytes", value.max);
+        r = fg_error_set(&err, FG_E_LIMIT, 0, "no memory, or an entities record larger than %zu bytes", value.max);
     else
         r = make_record(s, view, fg_buf_slice(&value), &record, &err);
     fg_buf_deinit(&value);
@@ -159,21 +164,42 @@ static void answered(void *arg, const struct fg_http_response *res, const struct
     free(answer.spans);
 }
 
+/* What a header may hold, percent-encoded where it must be. Empty without an id, or when it is too long to be a key. */
+static struct fg_slice idempotency_key(const struct fg_record_view *view, struct fg_buf *out)
+{
+    struct fg_slice parts[] = { header_of(view, "ce_source"), FG_SLICE("/"), header_of(view, "ce_id") };
+
+    for (size_t k = 0; k < 3 && parts[2].len; k++)
+        for (size_t i = 0; i < parts[k].len; i++) {
+            unsigned char byte = (unsigned char)parts[k].ptr[i];
+            if (byte > ' ' && byte < 0x7f && byte != '%')
+                fg_buf_add_char(out, (char)byte);
+            else
+                fg_buf_printf(out, "%%%02X", byte);
+        }
+    return out->failed ? FG_SLICE_NULL : fg_buf_slice(out);
+}
+
+/* W3C trace context, version 00; what is none goes to nobody. */
+static bool is_traceparent(struct fg_slice s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (!strchr("0123456789abcdef-", s.ptr[i]) || !s.ptr[i])
+            return false;
+    return s.len == 55;
+}
+
 static void send(struct call *c, const struct fg_record_view *view)
 {
     struct sink *s = c->sink;
-    struct fg_slice id = header_of(view, "ce_id"), source = header_of(view, "ce_source");
-    char key[NAME_MAX_BYTES];
-    struct fg_header headers[3] = {
-        { FG_SLICE("Content-Type"), FG_SLICE("application/json") },
-        { FG_SLICE("Idempotency-Key"), FG_SLICE_NULL },
-        { FG_SLICE("traceparent"), header_of(view, "traceparent") },
-    };
+    struct fg_buf key = FG_BUF_INIT(KEY_MAX);
+    struct fg_slice trace = header_of(view, "traceparent"), id = idempotency_key(view, &key);
+    struct fg_header headers[3] = { { FG_SLICE("Content-Type"), FG_SLICE("application/json") } };
     struct fg_http_request req = {
         .method = "POST",
         .url = s->config->url,
         .headers = headers,
-        .n_headers = headers[2].value.len ? 3 : 2,
+        .n_headers = 1,
         .body = fg_buf_slice(&c->request),
         .bearer = s->config->token,
         .timeout_ms = (uint32_t)s->config->timeout,
@@ -183,10 +209,13 @@ static void send(struct call *c, const struct fg_record_view *view)
     };
     struct fg_error err = FG_ERROR_NULL;
 
-    (void)snprintf(key, sizeof(key), "%.*s/%.*s", FG_SLICE_ARG(source), FG_SLICE_ARG(id));
-    headers[1].value = fg_slice_of(key);
+    if (id.len)
+        headers[req.n_headers++] = (struct fg_header){ FG_SLICE("Idempotency-Key"), id };
+    if (is_traceparent(trace))
+        headers[req.n_headers++] = (struct fg_header){ FG_SLICE("traceparent"), trace };
     s->host->svc->metric_add(s->asked, 1);
     c->http = s->host->svc->http_send(s->host, &req, answered, c, &err);
+    fg_buf_deinit(&key);
     if (!c->http)
         fail(c, &err);
 }
@@ -218,15 +247,22 @@ static void deliver(void *self, struct fg_delivery *delivery)
     }
     *c = (struct call){ .sink = s, .delivery = delivery, .record = record, .request = FG_BUF_INIT(6 * (size_t)TEXT_MAX),
                         .text = FG_BUF_INIT(TEXT_MAX) };
-    if (text.kind != FG_JSON_STRING || !fg_json_decode_string(text.raw, &c->text)) {
-        (void)fg_error_set(&err, FG_E_DATA, 0, "the record is no document: it has no string \"text\"");
+    if (text.kind != FG_JSON_STRING || !fg_json_valid(view->value) || !fg_json_decode_string(text.raw, &c->text)) {
+        (void)fg_error_set(&err, FG_E_DATA, 0, "the record is no document: no JSON with a string \"text\" of at most "
+                                               "32 MiB");
         fail(c, &err);
     } else if (c->text.len == 0) {
         finish(c, &(struct answer){ .spans = NULL }, 0);
     } else {
-        service_request((enum service)s->config->service, text.raw, fg_json_find(view->value, "/language").raw,
-                        s->config->model, &c->request);
-        send(c, view);
+        struct fg_json_value language = fg_json_find(view->value, "/language");
+        service_request((enum service)s->config->service, fg_buf_slice(&c->text),
+                        language.kind == FG_JSON_STRING ? language.raw : FG_SLICE_NULL, s->config->model, &c->request);
+        if (c->request.failed)
+            (void)fg_error_set(&err, FG_E_LIMIT, 0, "no memory, or a request larger than %zu bytes", c->request.max);
+        if (err.code)
+            fail(c, &err);
+        else
+            send(c, view);
     }
 }
 
