@@ -166,8 +166,10 @@ int message_read(struct fg_slice doc, struct message *ret, struct fg_error *err)
 bool message_recipient(struct fg_json_value value, struct message_recipient *ret)
 {
     struct message_recipient r = { .name = { .kind = FG_JSON_NONE } };
-    struct fg_json_value address = fg_json_find(value.raw, "/emailAddress");
+    struct fg_json_value address = { .kind = FG_JSON_NONE };
 
+    if (value.kind == FG_JSON_OBJECT)
+        address = fg_json_find(value.raw, "/emailAddress");
     if (address.kind != FG_JSON_OBJECT || read_members(address, recipient_members, N(recipient_members), &r, NULL) != 0)
         return false;
     if (r.name.raw.len <= 2)
