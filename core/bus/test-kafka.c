@@ -222,5 +222,10 @@ int main(void)
         cmocka_unit_test(test_unknown_topic_is_told),
     };
 
+    /* cmocka 1.1.5 writes a skipped test as "not ok", which is a failure to whoever reads TAP. */
+    if (!getenv("FRAGUA_KAFKA_PLAIN")) {
+        puts("1..0 # SKIP FRAGUA_KAFKA_PLAIN is not set, see test/kafka/run.sh");
+        return 0;
+    }
     return cmocka_run_group_tests_name("bus kafka", tests, NULL, NULL);
 }
