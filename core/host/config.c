@@ -91,8 +91,9 @@ static void check_kafka(struct loading *l)
 static bool is_loopback(const char *listen)
 {
     struct fg_slice s = fg_slice_of(listen);
+    bool numbers = listen[strspn(listen, "0123456789.")] == ':'; /* not a name such as 127.example.com */
 
-    return fg_slice_starts(s, (struct fg_slice)FG_SLICE("127.")) ||
+    return (numbers && fg_slice_starts(s, (struct fg_slice)FG_SLICE("127."))) ||
            fg_slice_starts(s, (struct fg_slice)FG_SLICE("[::1]")) ||
            fg_slice_starts(s, (struct fg_slice)FG_SLICE("localhost:"));
 }
@@ -217,7 +218,8 @@ static void load_pipeline(struct loading *l, const struct fg_conf_member *m, str
     p->name = m->key;
     p->map = m->node;
     if (!pipeline_name_is_sane(p->name))
-        fault(l, m->node, "\"%s\" is no pipeline name: up to 64 of a-z, 0-9 and '-'", p->name);
+        fg_conf_fault_add(l->faults, m->node->file, m->key_line, m->key_column,
+                          "\"%s\" is no pipeline name: up to 64 of a-z, 0-9 and '-'", p->name);
     if (m->node->kind != FG_CONF_MAP) {
         fault(l, m->node, "pipeline \"%s\" is empty: give it a source or input, and an output or sink", p->name);
         return;

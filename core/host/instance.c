@@ -3,7 +3,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
-#include "base/assert.h"
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/mem.h"
@@ -266,7 +265,9 @@ int fg_instance_open(struct fg_instance *i, struct fg_process *process, const st
     if (i->ops->open(&i->host, config->values_struct, &i->self, &why) < 0)
         return fg_raise(fg_error_set(err, why.code ? why.code : FG_E_INTERNAL, 0, "%s%s%s: %s", pipeline ? pipeline : "",
                                      pipeline ? "." : "", config->node, why.text));
-    fg_assert(i->self);
+    if (!i->self)
+        return fg_raise(fg_error_set(err, FG_E_INTERNAL, 0, "%s%s%s: plugin \"%s\" opened without an instance",
+                                     pipeline ? pipeline : "", pipeline ? "." : "", config->node, i->ops->name));
     return 0;
 }
 

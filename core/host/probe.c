@@ -3,6 +3,7 @@
  * Trying a file's plugins in a child process. The child says through a pipe what it is about to do, so that the parent
  * can name the plugin that took it down.
  */
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -14,7 +15,7 @@
 #include "base/err.h"
 #include "host/process-private.h"
 
-#define PROBE_SECONDS 10u
+#define PROBE_SECONDS 10u /* for all plugins of a file together */
 #define SAID_MAX 512u
 
 static void say(int fd, char what, const char *text)
@@ -81,11 +82,13 @@ __attribute__((noreturn)) static void child(const char *path, struct fg_slice te
     struct fg_conf_faults faults = FG_CONF_FAULTS_NULL;
     struct fg_config *config = NULL;
     const struct rlimit no_core = { 0, 0 };
+    const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1 };
 
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     (void)setrlimit(RLIMIT_CORE, &no_core);
-    (void)signal(SIGALRM, SIG_DFL);
-    (void)alarm(PROBE_SECONDS);
+    /* the loop's handlers, inherited after a SIGHUP, would tell the parent of signals sent to the child */
+    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+        (void)signal(signals[i], SIG_DFL);
     told.loading = say_loading;
     told.loading_arg = &fd;
     if (fg_config_load(path, text, sets, n_sets, &told, &config, &faults) == 0)
@@ -113,38 +116,57 @@ static void take_message(struct heard *heard, const char *message)
         (void)snprintf(heard->plugin, sizeof(heard->plugin), "%s", message + 1);
 }
 
-static void listen_to(int fd, struct heard *heard)
+/* Takes the whole messages out of the buffer; returns how many bytes are left in it. */
+static size_t take_messages(struct heard *heard, char *buf, size_t len)
 {
+    for (char *end = memchr(buf, '\0', len); end; end = memchr(buf, '\0', len)) {
+        size_t used = (size_t)(end - buf) + 1;
+        take_message(heard, buf);
+        memmove(buf, buf + used, len - used);
+        len -= used;
+    }
+    return len;
+}
+
+/*
+ * Until the child is done or gone. The deadline is the parent's, not an alarm of the child: a plugin may ignore that,
+ * or leave a process behind that holds the pipe open. false: time is up.
+ */
+static bool listen_to(int fd, struct heard *heard)
+{
+    uint64_t end_ms = fg_clock_mono_ns(&fg_clock_system) / 1000000u + PROBE_SECONDS * 1000u;
     char buf[SAID_MAX];
     size_t len = 0;
 
-    for (;;) {
-        ssize_t n = read(fd, buf + len, sizeof(buf) - len);
+    while (heard->doing != 'D') {
+        uint64_t now_ms = fg_clock_mono_ns(&fg_clock_system) / 1000000u;
+        struct pollfd p = { .fd = fd, .events = POLLIN };
+        int r = now_ms < end_ms ? poll(&p, 1, (int)(end_ms - now_ms)) : 0;
+        ssize_t n;
+        if (r == 0)
+            return false;
+        n = r < 0 ? -1 : read(fd, buf + len, sizeof(buf) - len);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
-            return;
-        len += (size_t)n;
-        for (char *end = memchr(buf, '\0', len); end; end = memchr(buf, '\0', len)) {
-            size_t used = (size_t)(end - buf) + 1;
-            take_message(heard, buf);
-            memmove(buf, buf + used, len - used);
-            len -= used;
-        }
+            return true;
+        len = take_messages(heard, buf, len + (size_t)n);
     }
+    return true;
 }
 
-static int judge(const struct heard *heard, int status, struct fg_error *err)
+static int judge(const struct heard *heard, bool hangs, int status, struct fg_error *err)
 {
     const char *doing = heard->doing == 'L' ? "loaded" : "opened";
 
-    if (WIFSIGNALED(status) && heard->plugin[0]) {
-        if (WTERMSIG(status) == SIGALRM)
-            return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "plugin \"%s\" hangs while being %s: no end after %u s",
-                                         heard->plugin, doing, PROBE_SECONDS));
+    if (hangs && heard->plugin[0])
+        return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "plugin \"%s\" hangs while being %s: no end after %u s",
+                                     heard->plugin, doing, PROBE_SECONDS));
+    if (!heard->plugin[0] && heard->doing != 'D' && !heard->error[0])
+        return fg_raise(fg_error_set(err, FG_E_INTERNAL, 0, "the process that tries the plugins ended before the first"));
+    if (WIFSIGNALED(status) && heard->plugin[0])
         return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "plugin \"%s\" crashes while being %s (%s)", heard->plugin,
                                      doing, strsignal(WTERMSIG(status))));
-    }
     if (heard->error[0])
         return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "%.240s", heard->error));
     if (heard->doing != 'D')
@@ -158,9 +180,10 @@ int fg_config_probe(const char *path, struct fg_slice text, const char *const *s
 {
     struct heard heard = { .doing = 'L' };
     int fds[2], status = 0;
+    bool hangs;
     pid_t pid;
 
-    if (pipe(fds) != 0)
+    if (pipe2(fds, O_CLOEXEC) != 0)
         return fg_raise(fg_error_set(err, FG_E_INTERNAL, 0, "cannot make a pipe: %s", fg_errno_text(errno)));
     pid = fork();
     if (pid == 0) {
@@ -168,12 +191,16 @@ int fg_config_probe(const char *path, struct fg_slice text, const char *const *s
         child(path, text, sets, n_sets, plugins, fds[1]);
     }
     close(fds[1]);
-    if (pid > 0)
-        listen_to(fds[0], &heard);
+    if (pid < 0) {
+        int e = errno;
+        close(fds[0]);
+        return fg_raise(fg_error_set(err, FG_E_INTERNAL, 0, "cannot start a process: %s", fg_errno_text(e)));
+    }
+    hangs = !listen_to(fds[0], &heard);
+    if (hangs)
+        (void)kill(pid, SIGKILL);
     close(fds[0]);
-    if (pid < 0)
-        return fg_raise(fg_error_set(err, FG_E_INTERNAL, 0, "cannot start a process: %s", fg_errno_text(errno)));
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
-    return fg_pass(judge(&heard, status, err));
+    return fg_pass(judge(&heard, hangs, status, err));
 }

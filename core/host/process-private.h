@@ -61,6 +61,7 @@ struct fg_process {
     uint64_t started_mono_ms;
     /* stopping */
     bool stopping, stop_now;
+    bool follows_awaited; /* the step that waits for the follows has begun: before it, one that ends is nobody's step */
     size_t waiting; /* things whose end is awaited in this step */
     unsigned step;  /* index into the stop's steps */
     fg_done_cb stopped;

@@ -401,6 +401,7 @@ static void close_instances(struct fg_process *p)
 {
     for (size_t i = 0; i < p->n_instances; i++)
         fg_instance_close(&p->instances[i]);
+    p->follows_awaited = true;
     p->waiting += p->follows_open;
     fg_follow_stop_all(p);
 }
@@ -408,7 +409,7 @@ static void close_instances(struct fg_process *p)
 void fg_process_follow_gone(struct fg_process *p)
 {
     p->follows_open--;
-    if (p->stopping && p->waiting)
+    if (p->follows_awaited)
         step_done(p);
 }
 

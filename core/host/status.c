@@ -107,6 +107,14 @@ static void write_status(struct fg_json_writer *w, struct fg_process *p)
     fg_json_object_end(w);
 }
 
+/* While the process begins or ends, a pipeline may have no flow: then it is stopped. */
+static void pipeline_status(const struct fg_process_pipeline *pp, struct fg_pipeline_status *ret)
+{
+    *ret = (struct fg_pipeline_status){ .state = FG_PIPELINE_STOPPED };
+    if (pp->flow)
+        fg_pipeline_status(pp->flow, ret);
+}
+
 static void write_trouble(struct fg_json_writer *w, const struct fg_pipeline_status *s)
 {
     if (s->trouble.code == FG_E_NONE)
@@ -157,7 +165,7 @@ static void write_pipeline(struct fg_json_writer *w, const struct fg_process_pip
 {
     struct fg_pipeline_status s;
 
-    fg_pipeline_status(pp->flow, &s);
+    pipeline_status(pp, &s);
     fg_json_object(w);
     fg_json_kv_cstr(w, "name", pp->config->name);
     fg_json_kv_cstr(w, "role", pp->config->role == FG_ROLE_PRODUCER ? "producer" : "consumer");
@@ -217,7 +225,7 @@ static void write_ready(struct fg_json_writer *w, const struct fg_process *p)
     fg_json_array(w);
     for (size_t i = 0; i < p->n_pipelines; i++) {
         struct fg_pipeline_status s;
-        fg_pipeline_status(p->pipelines[i].flow, &s);
+        pipeline_status(&p->pipelines[i], &s);
         fg_json_object(w);
         fg_json_kv_cstr(w, "name", p->pipelines[i].config->name);
         fg_json_kv_bool(w, "ready", s.ready);
@@ -257,6 +265,8 @@ int fg_process_report(struct fg_process *p, enum fg_report what, const char *nam
     struct fg_json_writer w = FG_JSON_WRITER_INIT(&buf);
     int r = 0;
 
+    if (!p->env)
+        return fg_raise(fg_error_set(err, FG_E_UNAVAILABLE, 0, "the process has not begun, or has ended"));
     if (what == FG_REPORT_METRICS) {
         write_metrics(p, write, arg);
         return 0;
