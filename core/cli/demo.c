@@ -131,9 +131,12 @@ static uint64_t count_mails(const char *path, unsigned depth)
     for (struct dirent *e = readdir(dir); e; e = readdir(dir)) {
         struct fg_slice name = fg_slice_of(e->d_name);
         char below[4096];
+        int len;
         if (e->d_name[0] == '.')
             continue;
-        (void)snprintf(below, sizeof(below), "%s/%s", path, e->d_name);
+        len = snprintf(below, sizeof(below), "%s/%s", path, e->d_name);
+        if (len < 0 || (size_t)len >= sizeof(below))
+            continue; /* too long a name to be opened */
         if (depth > 0)
             n += count_mails(below, depth - 1);
         else if (fg_slice_ends(name, (struct fg_slice)FG_SLICE(".eml")) ||

@@ -132,9 +132,11 @@ static int run(struct fg_cli *cli, void *state, int argc, char **argv)
     if (argc > 1)
         return fg_cli_fail(FG_EXIT_USAGE, "usage: fragua plugins %s", fg_cli_plugins.usage);
     code = argc == 1 ? one(cli, argv[0], s->format, &out) : list(cli, s->format, &out);
-    if (out.data)
+    if (out.failed)
+        code = fg_cli_fail(FG_EXIT_FAILED, "the list is larger than %u bytes", OUTPUT_MAX);
+    else if (out.data)
         (void)fputs(out.data, stdout);
-    if (out.len && out.data[out.len - 1] != '\n')
+    if (!out.failed && out.len && out.data[out.len - 1] != '\n')
         (void)fputc('\n', stdout);
     fg_buf_deinit(&out);
     return code;

@@ -26,8 +26,11 @@ static bool take(void *state, size_t option, const char *value)
     struct state *s = state;
 
     if (option == OPTION_SET) {
-        if (s->n_sets < FG_CLI_SETS_MAX)
-            s->sets[s->n_sets++] = value;
+        if (s->n_sets == FG_CLI_SETS_MAX) {
+            (void)fg_cli_fail(0, "more than %d --set", FG_CLI_SETS_MAX);
+            return false;
+        }
+        s->sets[s->n_sets++] = value;
         return true;
     }
     s->json = strcmp(value, "json") == 0;

@@ -7,7 +7,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 
-#define KEY_MAX 256
+#define PATH_LEN_MAX 4096 /* bytes of a key with those of its groups */
 
 struct doc {
     struct fg_buf *out;
@@ -95,9 +95,11 @@ static void markdown_row(struct doc *d, const char *key, const struct fg_option 
 static void write_rows(struct doc *d, const char *prefix, const struct fg_option *table, unsigned depth)
 {
     for (const struct fg_option *o = table; o->key; o++) {
-        char key[KEY_MAX];
+        FG_CLEANUP(fg_buf_deinit) struct fg_buf path = FG_BUF_INIT(PATH_LEN_MAX);
+        const char *key;
 
-        (void)snprintf(key, sizeof(key), "%s%s%s", prefix, *prefix ? "." : "", o->key);
+        fg_buf_printf(&path, "%s%s%s", prefix, *prefix ? "." : "", o->key);
+        key = path.data ? path.data : o->key; /* a path too long for a page: the key alone */
         d->row(d, key, o);
         if (o->members && depth < FG_CONF_TABLE_DEPTH_MAX)
             write_rows(d, key, o->members, depth + 1);
