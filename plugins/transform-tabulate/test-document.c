@@ -6,11 +6,14 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cjson/cJSON.h>
 #include <fake-host.h>
 
+
+#define SCHEMA_MAX (256u * 1024u)
 
 extern const struct fg_plugin fragua_plugin;
 
@@ -167,6 +170,62 @@ static void a_whole_message_becomes_a_whole_document(void **state)
     cJSON_Delete(d);
 }
 
+static cJSON *read_schema(void)
+{
+    char *text = calloc(1, SCHEMA_MAX);
+    FILE *f = fopen(getenv("SCHEMA"), "rb");
+    cJSON *tree;
+
+    assert_non_null(f);
+    assert_non_null(text);
+    assert_true(fread(text, 1, SCHEMA_MAX - 1, f) > 0);
+    (void)fclose(f);
+    tree = cJSON_Parse(text);
+    assert_non_null(tree);
+    free(text);
+    return tree;
+}
+
+/* The names of an object's members are those of the schema's properties, all the required ones among them. */
+static void expect_shape(const cJSON *object, const cJSON *schema)
+{
+    const cJSON *properties = cJSON_GetObjectItemCaseSensitive(schema, "properties"), *item;
+
+    assert_true(cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(schema, "additionalProperties")));
+    cJSON_ArrayForEach (item, object)
+        if (!cJSON_GetObjectItemCaseSensitive(properties, item->string))
+            fail_msg("the schema has no %s", item->string);
+    cJSON_ArrayForEach (item, cJSON_GetObjectItemCaseSensitive(schema, "required"))
+        if (!cJSON_GetObjectItemCaseSensitive(object, item->valuestring))
+            fail_msg("the document has no %s", item->valuestring);
+}
+
+static const cJSON *first_of(const cJSON *tree, const char *name)
+{
+    return cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(tree, name), 0);
+}
+
+static void the_document_has_the_shape_of_its_schema(void **state)
+{
+    static const char *const lists[] = { "relations", "attachments" };
+    struct bed *b = *state;
+    cJSON *schema = read_schema(), *d;
+    const cJSON *properties = cJSON_GetObjectItemCaseSensitive(schema, "properties");
+    const cJSON *definitions = cJSON_GetObjectItemCaseSensitive(schema, "$defs");
+
+    assert_int_equal(bed_apply(b, full, "created"), FG_KEEP);
+    d = bed_document(b);
+    expect_shape(d, schema);
+    expect_shape(first_of(d, "to"), cJSON_GetObjectItemCaseSensitive(definitions, "person"));
+    expect_shape(cJSON_GetObjectItemCaseSensitive(d, "thread"), cJSON_GetObjectItemCaseSensitive(properties, "thread"));
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        const cJSON *list = cJSON_GetObjectItemCaseSensitive(properties, lists[i]);
+        expect_shape(first_of(d, lists[i]), cJSON_GetObjectItemCaseSensitive(list, "items"));
+    }
+    cJSON_Delete(d);
+    cJSON_Delete(schema);
+}
+
 static void the_record_is_a_cloud_event(void **state)
 {
     static const struct {
@@ -305,6 +364,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         IN_BED(a_whole_message_becomes_a_whole_document),
+        IN_BED(the_document_has_the_shape_of_its_schema),
         IN_BED(the_record_is_a_cloud_event),
         IN_BED(the_same_message_gives_the_same_bytes),
         IN_BED(a_message_of_an_id_alone_is_enough),
