@@ -80,13 +80,23 @@ static bool next_part(struct fg_pipeline *p, struct fg_flow_batch *batch)
     return true;
 }
 
+/* When it happened: what the record says of itself, else Kafka's time. */
+static int64_t event_ms(const struct fg_record *record)
+{
+    const struct fg_record_view *v = fg_record_view(record);
+    const struct fg_header *time = fg_flow_header(v, "ce_time");
+    int64_t ms;
+
+    return time && fg_rfc3339_parse(time->value, &ms) ? ms : v->timestamp_ms;
+}
+
 static void count(struct fg_pipeline *p, struct fg_flow_batch *batch)
 {
     int64_t wall = fg_clock_wall_ms(p->env->clock);
 
     for (struct fg_list *l = batch->slots.next; l != &batch->slots; l = l->next) {
         struct fg_slot *slot = fg_container_of(l, struct fg_slot, link);
-        int64_t took_ms = wall - fg_record_view(slot->in)->timestamp_ms;
+        int64_t took_ms = wall - event_ms(slot->in);
         fg_metric_observe(p->m.end_to_end_seconds, took_ms > 0 ? (double)took_ms / 1000 : 0);
         if (slot->state == FG_SLOT_DROPPED)
             p->counts.records_dropped++;

@@ -76,7 +76,7 @@ const char *fg_flow_output_topic(const struct fg_pipeline *p, struct fg_slice ou
     return NULL;
 }
 
-static const struct fg_header *header_find(const struct fg_record_view *v, const char *name)
+const struct fg_header *fg_flow_header(const struct fg_record_view *v, const char *name)
 {
     for (size_t i = 0; i < v->n_headers; i++)
         if (fg_slice_ieq(v->headers[i].name, fg_slice_of(name)))
@@ -103,7 +103,6 @@ static struct fg_bus_outgoing *add_record(struct fg_flow_publish *out, const cha
         .value = v->value,
         .headers = v->headers,
         .n_headers = v->n_headers,
-        .timestamp_ms = v->timestamp_ms,
         .partition = -1,
     };
     return m;
@@ -117,7 +116,7 @@ static void add_result(struct fg_flow_publish *out, const struct fg_pipeline *p,
     struct fg_bus_outgoing *m = add_record(out, fg_flow_output_topic(p, v->output), v);
 
     out->n_results++;
-    if (!trace || header_find(v, "traceparent"))
+    if (!trace || fg_flow_header(v, "traceparent"))
         return;
     struct fg_header *headers = headers_with(out, v, 1);
     headers[m->n_headers++] = *trace;
@@ -126,7 +125,7 @@ static void add_result(struct fg_flow_publish *out, const struct fg_pipeline *p,
 
 static void add_results(struct fg_flow_publish *out, const struct fg_pipeline *p, const struct fg_slot *slot)
 {
-    const struct fg_header *trace = header_find(fg_record_view(slot->in), "traceparent");
+    const struct fg_header *trace = fg_flow_header(fg_record_view(slot->in), "traceparent");
 
     if (p->c.n_outputs == 0)
         return;
@@ -164,7 +163,7 @@ static void add_dead(struct fg_flow_publish *out, const struct fg_pipeline *p, c
     };
 
     /* a record that has a type keeps it: a replay must find it as it was */
-    for (size_t i = 0; i < DEAD_HEADERS - (header_find(v, "ce_type") ? 1 : 0); i++)
+    for (size_t i = 0; i < DEAD_HEADERS - (fg_flow_header(v, "ce_type") ? 1 : 0); i++)
         headers[m->n_headers++] = more[i];
     m->headers = headers;
 }
@@ -193,17 +192,25 @@ static struct fg_slice cursor_value(struct fg_flow_publish *out, const struct fg
 static void add_cursor(struct fg_flow_publish *out, const struct fg_pipeline *p, const struct fg_flow_move *move)
 {
     const struct fg_cursor_entry *entry = fg_cursor_map_get(&p->cursors, fg_slice_of(move->key));
-    int64_t wall = fg_clock_wall_ms(p->env->clock);
     struct fg_slice owner = fg_cursor_owner(fg_slice_of(move->key));
     struct fg_bus_outgoing *m = add(out);
 
     *m = (struct fg_bus_outgoing){
         .topic = p->c.cursors_topic,
         .key = textf(out, "%s/%s", p->c.name, move->key),
-        .value = cursor_value(out, move, entry ? entry->generation + 1 : 1, wall),
-        .timestamp_ms = wall,
+        .value = cursor_value(out, move, entry ? entry->generation + 1 : 1, fg_clock_wall_ms(p->env->clock)),
         .partition = fg_cursor_partition(p->c.name, owner, p->cursors_partitions),
     };
+}
+
+/*
+ * Kafka's time is when a record was written, never the mail's own: brokers delete by it, and a mail of last year would be
+ * gone as soon as it came. The mail's time is in ce_time and in the value.
+ */
+static void stamp(struct fg_flow_publish *out, int64_t wall_ms)
+{
+    for (size_t i = 0; i < out->n; i++)
+        out->messages[i].timestamp_ms = wall_ms;
 }
 
 void fg_flow_publish_build(struct fg_flow_batch *batch)
@@ -227,4 +234,5 @@ void fg_flow_publish_build(struct fg_flow_batch *batch)
     for (size_t i = 0; i < batch->n_offsets; i++)
         out->offsets[i] = (struct fg_bus_position){batch->offsets[i].partition->topic,
                                                    batch->offsets[i].partition->partition, batch->offsets[i].next};
+    stamp(out, fg_clock_wall_ms(p->env->clock));
 }

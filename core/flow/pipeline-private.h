@@ -400,6 +400,8 @@ void fg_flow_commit_cut(
 void fg_flow_step_commit(struct fg_pipeline *p);
 void fg_flow_publish_deinit(struct fg_flow_publish *out);
 void fg_flow_publish_build(struct fg_flow_batch *batch);
+/* The first header of that name; NULL: none. */
+const struct fg_header *fg_flow_header(const struct fg_record_view *v, const char *name);
 const char *fg_flow_output_topic(const struct fg_pipeline *p, struct fg_slice output); /* NULL: no such output */
 
 /* intake-source.c, fill.c */

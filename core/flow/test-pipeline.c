@@ -85,7 +85,7 @@ static void a_single_record_does_not_wait_for_the_interval(void **state)
     rig_deinit(&rig);
 }
 
-static void trace_headers_key_and_time_are_carried(void **state)
+static void trace_headers_and_key_are_carried_and_the_time_is_now(void **state)
 {
     const struct model_record *in, *out;
     struct rig rig;
@@ -99,7 +99,7 @@ static void trace_headers_key_and_time_are_carried(void **state)
     out = rig_seen(&rig, "out", "key", 0);
     assert_non_null(out);
     assert_true(fg_slice_is(out->value, "mail!"));
-    assert_int_equal(out->timestamp_ms, in->timestamp_ms);
+    assert_true(out->timestamp_ms > in->timestamp_ms);
     assert_true(fg_slice_eq(rig_header(out, "traceparent"), rig_header(in, "traceparent")));
     assert_int_equal(out->n_headers, 1);
     rig_deinit(&rig);
@@ -311,7 +311,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(records_go_from_topic_to_topic),
         cmocka_unit_test(a_single_record_does_not_wait_for_the_interval),
-        cmocka_unit_test(trace_headers_key_and_time_are_carried),
+        cmocka_unit_test(trace_headers_and_key_are_carried_and_the_time_is_now),
         cmocka_unit_test(order_holds_whatever_runs_in_parallel),
         cmocka_unit_test(every_worker_has_an_instance_of_its_own),
         cmocka_unit_test(one_record_may_become_many_on_named_outputs),

@@ -10,8 +10,9 @@
 #include "base/mem.h"
 #include "bus/rdkafka/rdkafka-private.h"
 
-#define BROKERS    1
-#define PARTITIONS 8 /* of a topic made without a word about it; each keeps 5 MiB */
+#define BROKERS       1
+#define FETCH_WAIT_MS "20"
+#define PARTITIONS    8 /* of a topic made without a word about it; each keeps 5 MiB */
 
 struct embedded {
     rd_kafka_t *host;                 /* owned */
@@ -66,9 +67,16 @@ int fg_bus_embedded_new(const struct fg_bus_rdkafka_config *config, const struct
 {
     struct fg_bus_rdkafka_config own = *config;
     struct embedded *e = fg_calloc(1, sizeof(*e));
+    struct fg_pair *properties = fg_calloc(config->n_properties + 1, sizeof(*properties));
     struct fg_rd_bus *bus;
     int r = start(e, topics, n, err);
 
+    /* the mock brokers let a fetch wait its whole time, also when a record comes meanwhile */
+    properties[0] = (struct fg_pair){ "fetch.wait.max.ms", FETCH_WAIT_MS };
+    if (config->n_properties)
+        memcpy(&properties[1], config->properties, config->n_properties * sizeof(*properties));
+    own.properties = properties;
+    own.n_properties = config->n_properties + 1;
     if (r == 0) {
         own.bootstrap_servers = rd_kafka_mock_cluster_bootstraps(e->cluster);
         own.tls = NULL;
@@ -76,6 +84,7 @@ int fg_bus_embedded_new(const struct fg_bus_rdkafka_config *config, const struct
         own.traits = (struct fg_bus_traits){.kind = "embedded", .solo = true};
         r = fg_bus_rdkafka_new(&own, ret, err);
     }
+    free(properties);
     if (r < 0) {
         deinit(e);
         return fg_pass(r);
