@@ -119,7 +119,8 @@ static const char full[] =
     "\"sentDateTime\":\"2026-03-02T10:19:00+01:00\",\"receivedDateTime\":\"2026-03-02T09:19:02Z\","
     "\"from\":{\"emailAddress\":{\"name\":\"Purchasing\",\"address\":\"purchasing@fabrikam.example\"}},"
     "\"sender\":{\"emailAddress\":{\"address\":\"other@fabrikam.example\"}},"
-    "\"toRecipients\":[{\"emailAddress\":{\"name\":\"\",\"address\":\"orders@contoso.example\"}},{\"emailAddress\":{}}],"
+    "\"toRecipients\":[{\"emailAddress\":{\"name\":\"\",\"address\":\"orders@contoso.example\"}},"
+    "{\"emailAddress\":{}}],"
     "\"ccRecipients\":[{\"emailAddress\":{\"name\":\"Only a name\"}}],\"bccRecipients\":[],\"replyTo\":null,"
     "\"body\":{\"contentType\":\"html\",\"content\":\"<p>Hello &amp; \\uD83D\\uDE00</p>\\r\\n<p>bye</p>\"},"
     "\"hasAttachments\":true,\"attachments\":[{\"@odata.type\":\"#microsoft.graph.fileAttachment\",\"id\":\"AT1\","
@@ -271,12 +272,12 @@ static void the_same_message_gives_the_same_bytes(void **state)
 
 static void a_message_of_an_id_alone_is_enough(void **state)
 {
+    static const char doc[] = "{\"id\":\"A\",\"sender\":{\"emailAddress\":{\"address\":\"a@b.example\"}}}";
     struct bed *b = *state;
     cJSON *d;
 
     b->emit = false;
-    assert_int_equal(bed_apply(b, "{\"id\":\"A\",\"sender\":{\"emailAddress\":{\"address\":\"a@b.example\"}}}", "updated"),
-                     FG_KEEP);
+    assert_int_equal(bed_apply(b, doc, "updated"), FG_KEEP);
     d = bed_document(b);
     expect_member(d, "id", "\"A:0\"");
     expect_member(d, "change", "\"updated\"");
@@ -310,11 +311,12 @@ static void a_removed_message_says_only_where_it_was(void **state)
 
 static void text_bodies_are_taken_as_text(void **state)
 {
+    static const char doc[] = "{\"id\":\"A\",\"body\":{\"contentType\":\"text\",\"content\":"
+                              "\"a <b>\\r\\n e\xCC\x81 \xD7\xA9\xD7\x9C \\ud83d\\ude00\\ud800\"}}";
     struct bed *b = *state;
     cJSON *d;
 
-    assert_int_equal(bed_apply(b, "{\"id\":\"A\",\"body\":{\"contentType\":\"text\",\"content\":\"a <b>\\r\\n e\xCC\x81 "
-                                  "\xD7\xA9\xD7\x9C \\ud83d\\ude00\\ud800\"}}", "created"), FG_KEEP);
+    assert_int_equal(bed_apply(b, doc, "created"), FG_KEEP);
     d = bed_document(b);
     expect_member(d, "text", "\"a <b>\\n e\xCC\x81 \xD7\xA9\xD7\x9C \xF0\x9F\x98\x80\xEF\xBF\xBD\"");
     cJSON_Delete(d);
@@ -322,12 +324,12 @@ static void text_bodies_are_taken_as_text(void **state)
 
 static void a_body_over_the_limit_is_cut_and_says_so(void **state)
 {
+    static const char doc[] = "{\"id\":\"A\",\"body\":{\"contentType\":\"html\",\"content\":\"<p>abcdefg\"}}";
     struct bed *b = *state;
     cJSON *d;
 
     bed_set(b, "text-bytes-max", 5);
-    assert_int_equal(bed_apply(b, "{\"id\":\"A\",\"body\":{\"contentType\":\"html\",\"content\":\"<p>abcdefg\"}}", "created"),
-                     FG_KEEP);
+    assert_int_equal(bed_apply(b, doc, "created"), FG_KEEP);
     d = bed_document(b);
     expect_member(d, "text", "\"abcde\"");
     expect_member(d, "html_truncated", "true");

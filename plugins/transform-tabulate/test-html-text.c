@@ -122,7 +122,7 @@ static void lists_and_tables_keep_their_lines(void **state)
         { "<table><tr><td>&nbsp;</td><td>a</td><td></td><td>b</td></tr></table>", "a\tb" },
         { "<table><tr><td>a<br>b</td><td>c</td></tr></table>", "a\nb\nc" },
         { "<table><tr><td>x</td><td><table><tr><td>a</td><td>b</td></tr></table></td></tr></table>", "x\ta\tb" },
-        { "<table><tr><td><table><tr><td>a</td></tr><tr><td>b</td></tr></table></td><td>c</td></tr></table>", "a\nb\nc" },
+        { "<table><tr><td><table><tr><td>a<tr><td>b</table></td><td>c</td></tr></table>", "a\nb\nc" },
         { "<table><tr><td>a</td><td><ul><li>b</li></ul></td></tr></table>", "a\n- b" },
         { "<table><tr><td><b>a</td><td>b</b></td></tr></table>c", "a\tb\nc" },
     };

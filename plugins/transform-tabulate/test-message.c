@@ -10,8 +10,9 @@
 
 static void members_are_found_and_null_is_none(void **state)
 {
-    static const char doc[] = "{\"id\":\"A\",\"subject\":\"S\",\"changeKey\":null,\"unknown\":[{\"id\":\"no\"}],\"body\":"
-                              "{\"contentType\":\"html\",\"content\":\"<p>\"},\"receivedDateTime\":\"2026-03-02T09:19:00Z\"}";
+    static const char doc[] = "{\"id\":\"A\",\"subject\":\"S\",\"changeKey\":null,\"unknown\":[{\"id\":\"no\"}],"
+                              "\"body\":{\"contentType\":\"html\",\"content\":\"<p>\"},"
+                              "\"receivedDateTime\":\"2026-03-02T09:19:00Z\"}";
     struct fg_error err = FG_ERROR_NULL;
     struct message m;
 
