@@ -50,7 +50,7 @@ static const struct {
     const char *what;
 } meanings[] = {
     { 401, 401, FG_E_AUTH, ANSWER_RENEW, "does not accept the token" },
-    { 403, 403, FG_E_AUTH, ANSWER_REFUSED, "forbids this: does the app have Mail.Read for this mailbox?" },
+    { 403, 403, FG_E_AUTH, ANSWER_REFUSED, "forbids this: are the app's permissions granted?" },
     { 404, 404, FG_E_NOT_FOUND, ANSWER_REFUSED, "knows no such mailbox or folder" },
     { 408, 408, FG_E_TIMEOUT, ANSWER_HEAVY, "gave up waiting" },
     { 410, 410, FG_E_EXPIRED, ANSWER_RESET, "no longer knows the cursor" },
