@@ -326,11 +326,11 @@ static struct fg_slice location_of(const struct fg_http_response *res)
     return FG_SLICE_NULL;
 }
 
-static void judge(struct folder *f, const struct fg_http_response *res, const struct fg_error *err)
+static void judge(struct folder *f, const struct fg_http_response *res)
 {
     struct source *s = f->mailbox->source;
     struct fg_error why = FG_ERROR_NULL;
-    enum answer answer = res ? answer_read(res->status, res->body, res->retry_after_ms, &why) : answer_missing(err);
+    enum answer answer = answer_read(res->status, res->body, res->retry_after_ms, &why);
 
     if (answer == ANSWER_OK) {
         read_page(f, res->body);
@@ -341,7 +341,7 @@ static void judge(struct folder *f, const struct fg_http_response *res, const st
     else if (answer == ANSWER_RENEW && token_refused(s, f->serial))
         f->due_ms = s->host->svc->now_ms(s->host);
     else
-        turn_failed(f, answer, res ? &why : err);
+        turn_failed(f, answer, &why);
     turn_over(f);
 }
 
@@ -351,7 +351,12 @@ static void answered(void *arg, const struct fg_http_response *res, const struct
     struct source *s = f->mailbox->source;
 
     f->call = NULL;
-    judge(f, res, err);
+    if (res) {
+        judge(f, res);
+    } else {
+        turn_failed(f, answer_missing(err), err);
+        turn_over(f);
+    }
     source_wake(s);
 }
 
