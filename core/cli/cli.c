@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/fs.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "host/process.h"
@@ -228,6 +231,26 @@ int fg_cli_main(uv_loop_t *loop, int argc, char **argv)
     return run_command(&cli, c, argc - 1, argv + 1);
 }
 
+int fg_cli_check(struct fg_cli *cli, const char *path, struct fg_slice text, const char *const *sets, size_t n_sets,
+                 struct fg_config **ret, struct fg_conf_faults *faults, struct fg_error *err)
+{
+    bool is_stdin = strcmp(path, "-") == 0;
+    FG_CLEANUP(fg_buf_deinit) struct fg_buf read = FG_BUF_INIT(FG_CONF_BYTES_MAX);
+    int r;
+
+    /* read once: what comes through a pipe is gone after the child that tries the plugins has read it */
+    if (!text.ptr && fg_read_file(is_stdin ? "/dev/stdin" : path, FG_CONF_BYTES_MAX, &read, NULL) == 0)
+        text = fg_slice_make(read.data ? read.data : "", read.len);
+    if (is_stdin)
+        path = "stdin";
+    r = fg_config_probe(path, text, sets, n_sets, &cli->plugins, err);
+    if (r == 0)
+        r = fg_config_load(path, text, sets, n_sets, &cli->plugins, ret, faults);
+    if (read.data)
+        explicit_bzero(read.data, read.len);
+    return fg_pass(r);
+}
+
 struct fg_config *fg_cli_load(struct fg_cli *cli, const char *path, struct fg_slice text, const char *const *sets,
                               size_t n_sets, int *ret_code)
 {
@@ -236,12 +259,12 @@ struct fg_config *fg_cli_load(struct fg_cli *cli, const char *path, struct fg_sl
     struct fg_error err = FG_ERROR_NULL;
 
     *ret_code = FG_EXIT_CONFIG;
-    if (fg_config_probe(path, text, sets, n_sets, &cli->plugins, &err) < 0)
-        (void)fg_cli_fail(0, "%s: %s", path, err.text);
-    else if (fg_config_load(path, text, sets, n_sets, &cli->plugins, &config, &faults) < 0)
+    if (fg_cli_check(cli, path, text, sets, n_sets, &config, &faults, &err) == 0)
+        *ret_code = FG_EXIT_OK;
+    else if (faults.len)
         fg_conf_faults_print(&faults, stderr);
     else
-        *ret_code = FG_EXIT_OK;
+        (void)fg_cli_fail(0, "%s: %s", path, err.text);
     fg_conf_faults_deinit(&faults);
     return config;
 }

@@ -64,16 +64,9 @@ static void check(struct fg_cli *cli, const struct state *s, const char *path, s
     struct fg_config *config = NULL;
     struct fg_error err = FG_ERROR_NULL;
     size_t before = faults->len;
-    bool opens = fg_config_probe(path, FG_SLICE_NULL, s->sets, s->n_sets, &cli->plugins, &err) == 0;
 
-    if (!opens) {
-        /* loading it here could do to us what it did to the child */
-        fg_conf_fault_add(faults, path, 1, 1, "%s", err.text);
-        return;
-    }
-    if (fg_config_load(path, FG_SLICE_NULL, s->sets, s->n_sets, &cli->plugins, &config, faults) < 0 &&
-        faults->len == before)
-        fg_conf_fault_add(faults, path, 1, 1, "cannot be loaded");
+    if (fg_cli_check(cli, path, FG_SLICE_NULL, s->sets, s->n_sets, &config, faults, &err) < 0 && faults->len == before)
+        fg_conf_fault_add(faults, path, 1, 1, "%s", err.code ? err.text : "cannot be loaded");
     fg_config_free(config);
 }
 

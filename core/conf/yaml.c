@@ -364,7 +364,9 @@ static void run(struct load *l)
 
     fg_assert(yaml_parser_initialize(&l->parser));
     yaml_parser_set_encoding(&l->parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&l->parser, (const unsigned char *)l->text.all.ptr, l->text.all.len);
+    /* nothing may be a NULL pointer, and libyaml asserts that it is none */
+    yaml_parser_set_input_string(&l->parser, (const unsigned char *)(l->text.all.len ? l->text.all.ptr : ""),
+                                 l->text.all.len);
     while (go) {
         yaml_event_t e;
 

@@ -16,7 +16,7 @@ static void plugin_member(struct fg_json_writer *w, void *name)
 static void write_plugins(struct fg_json_writer *w, const struct fg_plugin_path *path, uint32_t kind)
 {
     static const struct fg_option none[] = { FG_OPTION_END };
-    size_t n;
+    size_t n, written = 0;
     char **names = fg_plugin_names(path, &n);
 
     fg_json_object(w);
@@ -26,11 +26,15 @@ static void write_plugins(struct fg_json_writer *w, const struct fg_plugin_path 
         struct fg_plugin_file *file;
         if (fg_plugin_load(path, names[i], &file, NULL) < 0)
             continue;
-        if (file->plugin.kind == kind)
+        if (file->plugin.kind == kind) {
             fg_conf_schema_write(w, file->plugin.options ? file->plugin.options : none, plugin_member,
                                  (void *)file->plugin.name);
+            written++;
+        }
         fg_plugin_file_unref(file);
     }
+    if (written == 0)
+        fg_json_bool(w, false); /* no plugin of this kind: nothing holds; an empty list would be no schema */
     fg_json_array_end(w);
     fg_json_object_end(w);
     fg_plugin_names_free(names, n);
