@@ -67,8 +67,16 @@ static void a_text_is_answered_with_its_entities(void **state)
 
 static void what_is_no_request_is_refused(void **state)
 {
-    static const char *const bodies[] = { NULL, "", "[]", "{}", "{\"text\":5}", "{\"text\":null}", "{\"text\":\"a\"",
-                                          "{\"text\":\"a\"} x", "\"text\"", "{\"text\":\"\xff\"}" };
+    static const char *const bodies[] = {NULL,
+                                         "",
+                                         "[]",
+                                         "{}",
+                                         "{\"text\":5}",
+                                         "{\"text\":null}",
+                                         "{\"text\":\"a\"",
+                                         "{\"text\":\"a\"} x",
+                                         "\"text\"",
+                                         "{\"text\":\"\xff\"}"};
 
     for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++)
         expect(*state, bodies[i], 400, NULL);

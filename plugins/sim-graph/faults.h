@@ -25,7 +25,7 @@ struct faults {
     struct fault last; /* the one that faults_take() handed out */
 };
 
-/* {"call":"delta","status":429,"code":"...","retry_after":2,"cut":true,"garbage":true,"count":3}: all but one are optional. */
+/* {"call":"delta","status":429,"code":"...","retry_after":2,"cut":true,"garbage":true,"count":3}; all are optional. */
 int faults_add(struct faults *f, struct fg_slice json, struct fg_error *err);
 /* The fault for a call of this kind, counted down; NULL: none. Valid until the next call. */
 const struct fault *faults_take(struct faults *f, enum call_kind kind);

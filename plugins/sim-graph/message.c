@@ -29,15 +29,21 @@ static void write_date(struct fg_json_writer *w, const char *key, struct fg_slic
 {
     struct fg_buf text = FG_BUF_INIT(256);
     struct tm tm = { .tm_mday = 1, .tm_year = 70 };
-    const char *from;
+    const char *from, *rest;
     time_t t = 0;
     char out[32];
 
     mime_decode_text(raw, &text);
     from = text.data && strchr(text.data, ',') ? strchr(text.data, ',') + 1 : text.data ? text.data : "";
-    if (strptime(from, " %d %b %Y %H:%M:%S %z", &tm)) {
-        long offset = tm.tm_gmtoff;
-        t = timegm(&tm) - offset;
+    rest = strptime(from, " %d %b %Y %H:%M:%S", &tm);
+    if (!rest)
+        rest = strptime(from, " %d %b %Y %H:%M", &tm);
+    if (rest) {
+        struct tm zone = { .tm_gmtoff = 0 };
+        if (!strptime(rest, " %z", &zone)) /* "GMT", "UT" or nothing: UTC */
+            zone.tm_gmtoff = 0;
+        tm.tm_gmtoff = 0;
+        t = timegm(&tm) - zone.tm_gmtoff;
     }
     (void)gmtime_r(&t, &tm);
     (void)strftime(out, sizeof(out), "%Y-%m-%dT%H:%M:%SZ", &tm);
@@ -82,10 +88,13 @@ static size_t address_length(struct fg_slice list)
     bool quoted = false;
     size_t i = 0;
 
-    for (; i < list.len && (quoted || list.ptr[i] != ','); i++)
-        if (list.ptr[i] == '"')
+    for (; i < list.len && (quoted || list.ptr[i] != ','); i++) {
+        if (list.ptr[i] == '\\' && quoted)
+            i++;
+        else if (list.ptr[i] == '"')
             quoted = !quoted;
-    return i;
+    }
+    return i < list.len ? i : list.len;
 }
 
 static void write_addresses(struct fg_json_writer *w, const char *key, struct fg_slice list)
@@ -140,7 +149,7 @@ static void write_attachment(struct parts *p, struct fg_slice head, struct fg_sl
     fg_json_object(p->w);
     fg_json_kv_cstr(p->w, "@odata.type", "#microsoft.graph.fileAttachment");
     fg_json_kv_cstr(p->w, "id", id);
-    fg_json_kv_string(p->w, "name", fg_buf_slice(&name));
+    write_text(p->w, "name", fg_buf_slice(&name));
     fg_json_kv_string(p->w, "contentType", fg_slice_trim(type));
     fg_json_kv_int(p->w, "size", (int64_t)bytes.len);
     fg_json_kv_bool(p->w, "isInline", mime_header(head, "Content-ID").len > 0);

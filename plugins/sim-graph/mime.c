@@ -7,6 +7,8 @@
 
 #include <fragua/kit/utf8.h>
 
+#define ENCODED_WORD_MAX 4096u /* bytes; RFC 2047 says 75, mailers say otherwise */
+
 /* The line at *pos without its end; moves *pos behind it. false: nothing left. */
 static bool next_line(struct fg_slice s, size_t *pos, struct fg_slice *ret)
 {
@@ -86,6 +88,16 @@ static int hex_value(char c)
     return -1;
 }
 
+/* The bytes behind a '=' at i that make a soft line break of it, blanks and line end; 0: it is none. */
+static size_t soft_break(struct fg_slice s, size_t i)
+{
+    size_t end = i + 1;
+
+    while (end < s.len && (is_blank(s.ptr[end]) || s.ptr[end] == '\r'))
+        end++;
+    return end < s.len ? (s.ptr[end] == '\n' ? end - i : 0) : end - i;
+}
+
 /* Quoted-printable, or with `q` the Q encoding of RFC 2047, where '_' is a blank. */
 static void decode_quoted(struct fg_slice s, bool q, struct fg_buf *out)
 {
@@ -94,11 +106,8 @@ static void decode_quoted(struct fg_slice s, bool q, struct fg_buf *out)
         if (c == '=' && i + 2 < s.len && hex_value(s.ptr[i + 1]) >= 0 && hex_value(s.ptr[i + 2]) >= 0) {
             fg_buf_add_char(out, (char)(hex_value(s.ptr[i + 1]) << 4 | hex_value(s.ptr[i + 2])));
             i += 2;
-        } else if (c == '=' && !q) {
-            /* soft line break */
-            while (i + 1 < s.len && s.ptr[i + 1] != '\n')
-                i++;
-            i++;
+        } else if (c == '=' && !q && soft_break(s, i)) {
+            i += soft_break(s, i);
         } else {
             fg_buf_add_char(out, q && c == '_' ? ' ' : c);
         }
@@ -160,7 +169,7 @@ static void to_utf8(struct fg_slice bytes, const char *charset, struct fg_buf *o
 /* =?charset?Q?text?= at s; its length, or 0 when it is none. */
 static size_t encoded_word(struct fg_slice s, struct fg_buf *out)
 {
-    struct fg_slice charset, encoding, text, rest = fg_slice_sub(s, 2, s.len);
+    struct fg_slice charset, encoding, text, rest = fg_slice_sub(s, 2, ENCODED_WORD_MAX);
     struct fg_buf bytes = FG_BUF_INIT(65536);
     char name[64];
     ptrdiff_t end;
@@ -207,18 +216,46 @@ void mime_decode_text(struct fg_slice raw, struct fg_buf *out)
     }
 }
 
+/* The length of what stands before the next ';' outside of quotes. */
+static size_t parameter_length(struct fg_slice s)
+{
+    bool quoted = false;
+    size_t i = 0;
+
+    for (; i < s.len && (quoted || s.ptr[i] != ';'); i++) {
+        if (s.ptr[i] == '\\' && quoted)
+            i++;
+        else if (s.ptr[i] == '"')
+            quoted = !quoted;
+    }
+    return i < s.len ? i : s.len;
+}
+
+static void unquote(struct fg_slice s, struct fg_buf *out)
+{
+    if (!s.len || s.ptr[0] != '"') {
+        fg_buf_add_slice(out, s);
+        return;
+    }
+    for (size_t i = 1; i < s.len && s.ptr[i] != '"'; i++) {
+        if (s.ptr[i] == '\\' && i + 1 < s.len)
+            i++;
+        fg_buf_add_char(out, s.ptr[i]);
+    }
+}
+
 bool mime_parameter(struct fg_slice value, const char *name, struct fg_buf *out)
 {
-    struct fg_slice item, key, rest = value;
+    struct fg_slice key, text;
+    size_t n = parameter_length(value);
 
-    (void)fg_slice_cut(rest, ';', &item, &rest);
-    while (rest.len) {
-        (void)fg_slice_cut(rest, ';', &item, &rest);
-        if (!fg_slice_cut(fg_slice_trim(item), '=', &key, &item) || !fg_slice_ieq(key, fg_slice_of(name)))
+    while (n < value.len) {
+        value = fg_slice_sub(value, n + 1, value.len);
+        n = parameter_length(value);
+        if (!fg_slice_cut(fg_slice_sub(value, 0, n), '=', &key, &text) ||
+            !fg_slice_ieq(fg_slice_trim(key), fg_slice_of(name)))
             continue;
-        if (item.len >= 2 && item.ptr[0] == '"')
-            item = fg_slice_sub(item, 1, item.len - 1);
-        fg_buf_add_slice(out, item);
+        unquote(fg_slice_trim(text), out);
         return true;
     }
     return false;
@@ -248,25 +285,47 @@ void mime_decode_text_body(struct fg_slice head, struct fg_slice body, struct fg
     fg_buf_deinit(&charset);
 }
 
+/* 0: the line is no boundary, 1: it parts, 2: it ends. */
+static int boundary_kind(struct fg_slice line, struct fg_slice boundary)
+{
+    struct fg_slice rest;
+
+    if (line.len < boundary.len + 2 || memcmp(line.ptr, "--", 2) != 0 ||
+        memcmp(line.ptr + 2, boundary.ptr, boundary.len) != 0)
+        return 0;
+    rest = fg_slice_trim(fg_slice_sub(line, boundary.len + 2, line.len));
+    return rest.len == 0 ? 1 : fg_slice_is(rest, "--") ? 2 : 0; /* else the boundary of another multipart */
+}
+
+/* The line end before a boundary is the boundary's. */
+static void walk_part(struct fg_slice part, unsigned depth, mime_part_cb cb, void *arg)
+{
+    struct fg_slice head, body;
+
+    part.len -= part.len && part.ptr[part.len - 1] == '\n';
+    part.len -= part.len && part.ptr[part.len - 1] == '\r';
+    mime_split(part, &head, &body);
+    mime_walk(head, body, depth + 1, cb, arg);
+}
+
+/* A part that the end of the body cuts off counts as well. */
 static void walk_multipart(struct fg_slice body, struct fg_slice boundary, unsigned depth, mime_part_cb cb, void *arg)
 {
     struct fg_slice line;
     size_t pos = 0, start = SIZE_MAX;
 
     while (next_line(body, &pos, &line)) {
-        size_t at = (size_t)(line.ptr - body.ptr);
-        struct fg_slice head, part;
-        if (line.len < boundary.len + 2 || memcmp(line.ptr, "--", 2) != 0 ||
-            memcmp(line.ptr + 2, boundary.ptr, boundary.len) != 0)
+        int kind = boundary_kind(line, boundary);
+        if (!kind)
             continue;
-        if (start != SIZE_MAX) {
-            mime_split(fg_slice_sub(body, start, at), &head, &part);
-            mime_walk(head, part, depth + 1, cb, arg);
-        }
+        if (start != SIZE_MAX)
+            walk_part(fg_slice_sub(body, start, (size_t)(line.ptr - body.ptr)), depth, cb, arg);
         start = pos;
-        if (fg_slice_starts(fg_slice_sub(line, boundary.len + 2, line.len), (struct fg_slice)FG_SLICE("--")))
+        if (kind == 2)
             return;
     }
+    if (start != SIZE_MAX)
+        walk_part(fg_slice_sub(body, start, body.len), depth, cb, arg);
 }
 
 void mime_walk(struct fg_slice head, struct fg_slice body, unsigned depth, mime_part_cb cb, void *arg)

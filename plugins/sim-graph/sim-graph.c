@@ -43,7 +43,10 @@ struct sim {
 
 static void reply_json(struct sim *s, struct fg_exchange *x, int status, struct fg_buf *buf)
 {
-    s->host->svc->exchange_reply(x, status, "application/json; odata.metadata=minimal", fg_buf_slice(buf));
+    if (buf->failed)
+        s->host->svc->exchange_problem(x, 500, "too large", "the answer does not fit: ask for smaller pages");
+    else
+        s->host->svc->exchange_reply(x, status, "application/json; odata.metadata=minimal", fg_buf_slice(buf));
     fg_buf_deinit(buf);
 }
 
@@ -181,11 +184,11 @@ static void write_user(struct fg_json_writer *w, const char *mailbox)
     fg_json_object_end(w);
 }
 
-/* The first mail of each mailbox stands for it. */
+/* The first folder of each mailbox stands for it. */
 static bool first_of_mailbox(const struct store *s, size_t i)
 {
     for (size_t k = 0; k < i; k++)
-        if (strcmp(s->mails[k].mailbox, s->mails[i].mailbox) == 0)
+        if (fg_slice_ieq(fg_slice_of(s->folders[k].mailbox), fg_slice_of(s->folders[i].mailbox)))
             return false;
     return true;
 }
@@ -202,9 +205,9 @@ static void get_users(void *self, struct fg_exchange *x)
     fg_json_object(&w);
     fg_json_key(&w, "value");
     fg_json_array(&w);
-    for (size_t i = 0; i < s->store.n; i++)
+    for (size_t i = 0; i < s->store.n_folders; i++)
         if (first_of_mailbox(&s->store, i))
-            write_user(&w, s->store.mails[i].mailbox);
+            write_user(&w, s->store.folders[i].mailbox);
     fg_json_array_end(&w);
     fg_json_object_end(&w);
     reply_json(s, x, 200, &buf);
@@ -243,16 +246,13 @@ static void get_folders(void *self, struct fg_exchange *x)
     fg_json_object(&w);
     fg_json_key(&w, "value");
     fg_json_array(&w);
-    for (size_t i = 0; i < s->store.n; i++) {
-        const struct mail *m = &s->store.mails[i];
-        size_t k = 0;
-        while (k < i && (strcmp(s->store.mails[k].mailbox, m->mailbox) || strcmp(s->store.mails[k].folder, m->folder)))
-            k++;
-        if (k < i || !fg_slice_ieq(mailbox, fg_slice_of(m->mailbox)))
+    for (size_t i = 0; i < s->store.n_folders; i++) {
+        const struct folder *f = &s->store.folders[i];
+        if (!fg_slice_ieq(mailbox, fg_slice_of(f->mailbox)))
             continue;
         fg_json_object(&w);
-        fg_json_kv_cstr(&w, "id", m->folder);
-        fg_json_kv_cstr(&w, "displayName", m->folder);
+        fg_json_kv_cstr(&w, "id", f->name);
+        fg_json_kv_cstr(&w, "displayName", f->name);
         fg_json_object_end(&w);
     }
     fg_json_array_end(&w);
@@ -260,15 +260,29 @@ static void get_folders(void *self, struct fg_exchange *x)
     reply_json(s, x, 200, &buf);
 }
 
+/* A path segment: what RFC 3986 reserves or forbids is percent-encoded. */
+static void add_segment(struct fg_buf *link, struct fg_slice text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+        bool letter = ((c | 32) >= 'a' && (c | 32) <= 'z') || (c >= '0' && c <= '9');
+        if (letter || (c && strchr("-._~@!$'()*,;:", c)))
+            fg_buf_add_char(link, c);
+        else
+            fg_buf_printf(link, "%%%02X", (unsigned)(unsigned char)c);
+    }
+}
+
 static void write_link(struct sim *s, struct fg_exchange *x, struct fg_json_writer *w, const char *key,
                        const char *token, uint64_t seq)
 {
-    struct fg_buf link = FG_BUF_INIT(4096);
+    struct fg_buf link = FG_BUF_INIT(65536);
 
-    fg_buf_printf(&link, "http://%.*s/v1.0/users/%.*s/mailFolders/%.*s/messages/delta?%s=%" PRIu64,
-                  FG_SLICE_ARG(s->host->svc->exchange_header(x, "Host")),
-                  FG_SLICE_ARG(s->host->svc->exchange_param(x, "mailbox")),
-                  FG_SLICE_ARG(s->host->svc->exchange_param(x, "folder")), token, seq);
+    fg_buf_printf(&link, "http://%.*s/v1.0/users/", FG_SLICE_ARG(s->host->svc->exchange_header(x, "Host")));
+    add_segment(&link, s->host->svc->exchange_param(x, "mailbox"));
+    fg_buf_add_str(&link, "/mailFolders/");
+    add_segment(&link, s->host->svc->exchange_param(x, "folder"));
+    fg_buf_printf(&link, "/messages/delta?%s=%" PRIu64, token, seq);
     fg_json_kv_string(w, key, fg_buf_slice(&link));
     fg_buf_deinit(&link);
 }
@@ -319,8 +333,7 @@ static int64_t read_token(struct sim *s, struct fg_exchange *x)
 static void get_delta(void *self, struct fg_exchange *x)
 {
     struct sim *s = self;
-    struct fg_slice mailbox = s->host->svc->exchange_param(x, "mailbox");
-    struct fg_slice folder = s->host->svc->exchange_param(x, "folder");
+    const struct folder *folder;
     struct fg_buf buf = FG_BUF_INIT(ANSWER_MAX);
     struct fg_json_writer w = FG_JSON_WRITER_INIT(&buf);
     const struct mail *m;
@@ -330,20 +343,22 @@ static void get_delta(void *self, struct fg_exchange *x)
     s->n_delta++;
     if (!begin_call(s, x, CALL_DELTA) || (seq = read_token(s, x)) < 0)
         return;
-    if (!store_has_folder(&s->store, mailbox, folder)) {
+    folder = store_folder(&s->store, s->host->svc->exchange_param(x, "mailbox"),
+                          s->host->svc->exchange_param(x, "folder"));
+    if (!folder) {
         reply_error(s, x, 404, "ErrorItemNotFound", "The specified object was not found in the store.");
         return;
     }
     fg_json_object(&w);
     fg_json_key(&w, "value");
     fg_json_array(&w);
-    while (left && (m = store_after(&s->store, mailbox, folder, (uint64_t)seq))) {
+    while (left && (m = store_after(&s->store, folder, (uint64_t)seq))) {
         write_change(&w, m);
         seq = (int64_t)m->seq;
         left--;
     }
     fg_json_array_end(&w);
-    if (store_after(&s->store, mailbox, folder, (uint64_t)seq))
+    if (store_after(&s->store, folder, (uint64_t)seq))
         write_link(s, x, &w, "@odata.nextLink", "$skiptoken", (uint64_t)seq);
     else
         write_link(s, x, &w, "@odata.deltaLink", "$deltatoken", (uint64_t)seq);
@@ -373,13 +388,10 @@ static void get_state(void *self, struct fg_exchange *x)
     struct sim *s = self;
     struct fg_buf buf = FG_BUF_INIT(4096);
     struct fg_json_writer w = FG_JSON_WRITER_INIT(&buf);
-    size_t arrived = 0;
 
-    for (size_t i = 0; i < s->store.n; i++)
-        arrived += s->store.mails[i].seq != 0;
     fg_json_object(&w);
     fg_json_kv_int(&w, "mails", (int64_t)s->store.n);
-    fg_json_kv_int(&w, "arrived", (int64_t)arrived);
+    fg_json_kv_int(&w, "arrived", (int64_t)s->store.arrived);
     fg_json_kv_int(&w, "changes", (int64_t)s->store.seq);
     fg_json_kv_int(&w, "token_requests", (int64_t)s->n_tokens);
     fg_json_kv_int(&w, "user_requests", (int64_t)s->n_users);
@@ -398,13 +410,11 @@ static void post_mail(void *self, struct fg_exchange *x)
     struct fg_error err = FG_ERROR_NULL;
     bool json = fg_slice_starts(type, (struct fg_slice)FG_SLICE("application/json"));
 
-    if (store_add(&s->store, s->host->svc->exchange_param(x, "mailbox"), s->host->svc->exchange_param(x, "folder"), "",
-                  body, json, &err) < 0) {
-        s->host->svc->exchange_problem(x, 400, "no mail", err.text);
-        return;
-    }
-    s->store.mails[s->store.n - 1].seq = ++s->store.seq;
-    s->host->svc->exchange_reply(x, 201, "application/json", (struct fg_slice)FG_SLICE("{}"));
+    if (store_post(&s->store, s->host->svc->exchange_param(x, "mailbox"),
+                   s->host->svc->exchange_param(x, "folder"), body, json, &err) < 0)
+        s->host->svc->exchange_problem(x, err.code == FG_E_DATA ? 400 : 507, "no mail", err.text);
+    else
+        s->host->svc->exchange_reply(x, 201, "application/json", (struct fg_slice)FG_SLICE("{}"));
 }
 
 static void delete_mail(void *self, struct fg_exchange *x)
@@ -443,8 +453,10 @@ static const struct fg_route routes[] = {
       post_token, 65536 },
     { "GET", "/v1.0/users", FG_SCOPE_OPEN, "simulated Graph: users", NULL, NULL, get_users, 0 },
     { "GET", "/v1.0/users/{mailbox}", FG_SCOPE_OPEN, "simulated Graph: one user", NULL, NULL, get_user, 0 },
-    { "GET", "/v1.0/users/{mailbox}/mailFolders", FG_SCOPE_OPEN, "simulated Graph: folders", NULL, NULL, get_folders, 0 },
-    { "GET", FOLDER "/messages/delta", FG_SCOPE_OPEN, "simulated Graph: changes of a folder", NULL, NULL, get_delta, 0 },
+    { "GET", "/v1.0/users/{mailbox}/mailFolders", FG_SCOPE_OPEN, "simulated Graph: folders", NULL, NULL,
+      get_folders, 0 },
+    { "GET", FOLDER "/messages/delta", FG_SCOPE_OPEN, "simulated Graph: changes of a folder", NULL, NULL,
+      get_delta, 0 },
     { "GET", "/v1.0/users/{mailbox}/messages/{id}", FG_SCOPE_OPEN, "simulated Graph: one message", NULL, NULL,
       get_message, 0 },
     { "GET", "/sim/v1/state", FG_SCOPE_OPEN, "what the simulation has seen", NULL, NULL, get_state, 0 },
@@ -464,7 +476,8 @@ static void arrive(void *arg)
 }
 
 /*
- * A simulator may read its folder on the loop: the files are few and local, and nothing else of weight runs where it does.
+ * A simulator may read its folder on the loop: files are local, a folder that did not change is not read again, and
+ * nothing else of weight runs where it does.
  */
 static void rescan(void *arg)
 {

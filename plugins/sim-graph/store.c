@@ -7,15 +7,17 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
 
 #include <fragua/kit/str.h>
 
 #include "message.h"
 
+#define SEQ_REPLACED UINT64_MAX /* of a mail that a newer version stands for */
+
 static void mail_deinit(struct mail *m)
 {
-    free(m->mailbox);
-    free(m->folder);
     free(m->file);
     free(m->id);
     free(m->json);
@@ -25,7 +27,16 @@ void store_deinit(struct store *s)
 {
     for (size_t i = 0; i < s->n; i++)
         mail_deinit(&s->mails[i]);
+    for (size_t i = 0; i < s->n_folders; i++) {
+        free(s->folders[i].mailbox);
+        free(s->folders[i].name);
+        free(s->folders[i].changes);
+    }
     free(s->mails);
+    free(s->folders);
+    free(s->by_file.slots);
+    free(s->by_id.slots);
+    free(s->waiting);
     *s = (struct store){ .mails = NULL };
 }
 
@@ -34,31 +45,186 @@ static int no_memory(struct fg_error *err)
     return fg_error_set(err, FG_E_NO_ROOM, 0, "no memory for another mail, or more than %u of them", STORE_MAILS_MAX);
 }
 
-static bool make_room(struct store *s)
+/* Room for one more item of `size` bytes in an array. */
+static bool make_room(void *array, size_t n, size_t *cap, size_t size)
 {
-    size_t cap = s->cap ? s->cap * 2 : 64;
-    struct mail *more;
+    void **items = array, *more;
+    size_t wanted = *cap ? *cap * 2 : 64;
 
-    if (s->n < s->cap)
+    if (n < *cap)
         return true;
-    if (s->n >= STORE_MAILS_MAX)
-        return false;
-    more = realloc(s->mails, cap * sizeof(*more));
+    more = realloc(*items, wanted * size);
     if (!more)
         return false;
-    s->mails = more;
-    s->cap = cap;
+    *items = more;
+    *cap = wanted;
     return true;
 }
 
-/* Fills in id and json from an RFC 5322 file. */
-static void forge(struct mail *m, struct fg_slice bytes, uint64_t number)
+static uint64_t hash_of(uint64_t h, struct fg_slice s)
 {
-    struct fg_buf where = FG_BUF_INIT(PATH_MAX), json = FG_BUF_INIT(2 * (size_t)MESSAGE_MAX);
+    for (size_t i = 0; i < s.len; i++)
+        h = (h ^ (unsigned char)s.ptr[i]) * UINT64_C(1099511628211);
+    return h ^ h >> 29;
+}
+
+static uint64_t file_hash(uint32_t folder, const char *file)
+{
+    return hash_of(folder + UINT64_C(14695981039346656037), fg_slice_of(file));
+}
+
+static uint64_t id_hash(struct fg_slice id)
+{
+    return hash_of(UINT64_C(14695981039346656037), id);
+}
+
+static void table_put(struct table *t, uint64_t hash, uint32_t mail)
+{
+    size_t i = hash & (t->cap - 1);
+
+    while (t->slots[i])
+        i = (i + 1) & (t->cap - 1);
+    t->slots[i] = mail + 1;
+}
+
+/* Both tables with room for one mail more. */
+static bool grow_tables(struct store *s)
+{
+    size_t cap = s->by_id.cap ? s->by_id.cap * 2 : 256;
+    struct table by_file, by_id;
+
+    if (s->n < s->by_id.cap / 2)
+        return true;
+    by_file = (struct table){ .slots = calloc(cap, sizeof(uint32_t)), .cap = cap };
+    by_id = (struct table){ .slots = calloc(cap, sizeof(uint32_t)), .cap = cap };
+    if (!by_file.slots || !by_id.slots) {
+        free(by_file.slots);
+        free(by_id.slots);
+        return false;
+    }
+    for (uint32_t i = 0; i < s->n; i++) {
+        if (s->mails[i].file[0])
+            table_put(&by_file, file_hash(s->mails[i].folder, s->mails[i].file), i);
+        table_put(&by_id, id_hash(fg_slice_of(s->mails[i].id)), i);
+    }
+    free(s->by_file.slots);
+    free(s->by_id.slots);
+    s->by_file = by_file;
+    s->by_id = by_id;
+    return true;
+}
+
+static bool known(const struct store *s, uint32_t folder, const char *file)
+{
+    const struct table *t = &s->by_file;
+
+    for (size_t i = file_hash(folder, file); t->cap && t->slots[i & (t->cap - 1)]; i++) {
+        const struct mail *m = &s->mails[t->slots[i & (t->cap - 1)] - 1];
+        if (m->folder == folder && strcmp(m->file, file) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* A mail that is there now; mailbox empty: in any. */
+static struct mail *find(const struct store *s, struct fg_slice mailbox, struct fg_slice id)
+{
+    const struct table *t = &s->by_id;
+
+    for (size_t i = id_hash(id); t->cap && t->slots[i & (t->cap - 1)]; i++) {
+        struct mail *m = &s->mails[t->slots[i & (t->cap - 1)] - 1];
+        if (m->seq && m->seq != SEQ_REPLACED && !m->deleted && fg_slice_is(id, m->id) &&
+            (!mailbox.len || fg_slice_ieq(mailbox, fg_slice_of(s->folders[m->folder].mailbox))))
+            return m;
+    }
+    return NULL;
+}
+
+const struct mail *store_find(const struct store *s, struct fg_slice mailbox, struct fg_slice id)
+{
+    return find(s, mailbox, id);
+}
+
+const struct folder *store_folder(const struct store *s, struct fg_slice mailbox, struct fg_slice name)
+{
+    for (size_t i = 0; i < s->n_folders; i++)
+        if (fg_slice_ieq(name, fg_slice_of(s->folders[i].name)) &&
+            fg_slice_ieq(mailbox, fg_slice_of(s->folders[i].mailbox)))
+            return &s->folders[i];
+    return NULL;
+}
+
+bool store_has_mailbox(const struct store *s, struct fg_slice mailbox)
+{
+    for (size_t i = 0; i < s->n_folders; i++)
+        if (fg_slice_ieq(mailbox, fg_slice_of(s->folders[i].mailbox)))
+            return true;
+    return false;
+}
+
+/* The folder, made where there is none. */
+static int take_folder(struct store *s, struct fg_slice mailbox, struct fg_slice name, uint32_t *ret,
+                       struct fg_error *err)
+{
+    const struct folder *found = store_folder(s, mailbox, name);
+    struct folder *more, f;
+
+    if (!found) {
+        more = s->n_folders < STORE_FOLDERS_MAX ? realloc(s->folders, (s->n_folders + 1) * sizeof(*more)) : NULL;
+        if (!more)
+            return no_memory(err);
+        s->folders = more;
+        f = (struct folder){ .mailbox = fg_strdup_slice(mailbox), .name = fg_strdup_slice(name) };
+        if (!f.mailbox || !f.name) {
+            free(f.mailbox);
+            free(f.name);
+            return no_memory(err);
+        }
+        found = &s->folders[s->n_folders];
+        s->folders[s->n_folders++] = f;
+    }
+    *ret = (uint32_t)(found - s->folders);
+    return 0;
+}
+
+/* Writes down that a mail has changed now. false: no memory, nothing changed. */
+static bool change(struct store *s, struct mail *m)
+{
+    struct folder *f = &s->folders[m->folder];
+
+    if (!make_room(&f->changes, f->n, &f->cap, sizeof(*f->changes)))
+        return false;
+    s->arrived += m->seq == 0;
+    m->seq = ++s->seq;
+    f->changes[f->n++] = (struct change){ m->seq, (uint32_t)(m - s->mails) };
+    return true;
+}
+
+const struct mail *store_after(const struct store *s, const struct folder *f, uint64_t seq)
+{
+    size_t low = 0, high = f->n;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (f->changes[middle].seq > seq)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    while (low < f->n && s->mails[f->changes[low].mail].seq != f->changes[low].seq)
+        low++; /* it changed again: that stands farther on */
+    return low < f->n ? &s->mails[f->changes[low].mail] : NULL;
+}
+
+/* Fills in id and json from an RFC 5322 file. */
+static void forge(const struct folder *f, struct mail *m, struct fg_slice bytes, uint64_t number)
+{
+    struct fg_buf where = FG_BUF_INIT(4 * PATH_MAX), json = FG_BUF_INIT(2 * (size_t)MESSAGE_MAX);
     struct fg_json_writer w = FG_JSON_WRITER_INIT(&json);
     char id[64];
 
-    fg_buf_printf(&where, "%s/%s/%s/%llu", m->mailbox, m->folder, m->file, m->file[0] ? 0 : (unsigned long long)number);
+    fg_buf_printf(&where, "%s/%s/%s/%llu", f->mailbox, f->name, m->file,
+                  m->file[0] ? 0 : (unsigned long long)number);
     message_id_of(fg_buf_slice(&where), "AAMk", id);
     message_from_rfc5322(bytes, id, "CQAAAA1", &w);
     m->id = strdup(id);
@@ -84,50 +250,70 @@ static int take_json(struct mail *m, struct fg_slice bytes, struct fg_error *err
 int store_add(struct store *s, struct fg_slice mailbox, struct fg_slice folder, const char *file, struct fg_slice bytes,
               bool json, struct fg_error *err)
 {
-    struct mail m = { .mailbox = fg_strdup_slice(mailbox), .folder = fg_strdup_slice(folder), .file = strdup(file) };
-    int r = 0;
+    struct mail m = { .file = strdup(file) };
+    int r = take_folder(s, mailbox, folder, &m.folder, err);
 
-    if (!m.mailbox || !m.folder || !m.file || !make_room(s)) {
-        mail_deinit(&m);
-        return no_memory(err);
-    }
-    if (json)
+    if (r == 0 && (!m.file || s->n >= STORE_MAILS_MAX || !grow_tables(s) ||
+                   !make_room(&s->mails, s->n, &s->cap, sizeof(m)) ||
+                   !make_room(&s->waiting, s->n_waiting, &s->cap_waiting, sizeof(*s->waiting))))
+        r = no_memory(err);
+    if (r == 0 && json)
         r = take_json(&m, bytes, err);
-    else
-        forge(&m, bytes, s->n);
+    else if (r == 0)
+        forge(&s->folders[m.folder], &m, bytes, s->n);
     if (r == 0 && (!m.id || !m.json))
         r = no_memory(err);
     if (r < 0) {
         mail_deinit(&m);
         return r;
     }
+    if (file[0])
+        table_put(&s->by_file, file_hash(m.folder, m.file), (uint32_t)s->n);
+    table_put(&s->by_id, id_hash(fg_slice_of(m.id)), (uint32_t)s->n);
+    s->waiting[s->n_waiting++] = (uint32_t)s->n;
+    s->sorted = false;
     s->mails[s->n++] = m;
     return 0;
+}
+
+int store_post(struct store *s, struct fg_slice mailbox, struct fg_slice folder, struct fg_slice bytes, bool json,
+               struct fg_error *err)
+{
+    bool sorted = s->sorted;
+    int r = store_add(s, mailbox, folder, "", bytes, json, err);
+    struct mail *m, *old;
+
+    if (r < 0)
+        return r;
+    m = &s->mails[s->n - 1];
+    s->n_waiting--; /* it stands last: nothing was sorted since */
+    s->sorted = sorted;
+    old = find(s, mailbox, fg_slice_of(m->id));
+    if (old && old->folder == m->folder) {
+        old->seq = SEQ_REPLACED;
+        s->arrived--;
+    }
+    return change(s, m) ? 0 : no_memory(err);
 }
 
 static int read_whole(const char *path, struct fg_buf *out, struct fg_error *err)
 {
     FILE *f = fopen(path, "rb");
     char chunk[65536];
+    bool broken;
     size_t n;
 
     if (!f)
         return fg_error_set(err, FG_E_NOT_FOUND, 0, "cannot read \"%s\": %s", path, strerror(errno));
     while ((n = fread(chunk, 1, sizeof(chunk), f)) > 0)
         fg_buf_add(out, chunk, n);
+    broken = ferror(f) != 0;
     (void)fclose(f);
+    if (broken)
+        return fg_error_set(err, FG_E_NOT_FOUND, 0, "cannot read \"%s\": it is no file, or its disk fails", path);
     if (out->failed)
         return fg_error_set(err, FG_E_LIMIT, 0, "\"%s\" is larger than %u bytes", path, MESSAGE_MAX);
     return 0;
-}
-
-static bool known(const struct store *s, const char *mailbox, const char *folder, const char *file)
-{
-    for (size_t i = 0; i < s->n; i++)
-        if (strcmp(s->mails[i].file, file) == 0 && strcmp(s->mails[i].mailbox, mailbox) == 0 &&
-            strcmp(s->mails[i].folder, folder) == 0)
-            return true;
-    return false;
 }
 
 static int visible(const struct dirent *e)
@@ -137,11 +323,13 @@ static int visible(const struct dirent *e)
 
 /* Calls each() for every entry of a folder, sorted by name. */
 static int each_entry(const char *path, int (*each)(void *arg, const char *path, const char *name), void *arg,
-                      struct fg_error *err)
+                      bool below_root, struct fg_error *err)
 {
     struct dirent **entries;
     int n = scandir(path, &entries, visible, alphasort), r = 0;
 
+    if (n < 0 && errno == ENOTDIR && below_root)
+        return 0;
     if (n < 0)
         return fg_error_set(err, FG_E_NOT_FOUND, 0, "cannot read the folder \"%s\": %s", path, strerror(errno));
     for (int i = 0; i < n; i++) {
@@ -157,7 +345,8 @@ static int each_entry(const char *path, int (*each)(void *arg, const char *path,
 
 struct scan {
     struct store *store;
-    const char *mailbox, *folder;
+    const char *mailbox, *name;
+    uint32_t folder;
     struct fg_error *err;
 };
 
@@ -169,11 +358,11 @@ static int scan_file(void *arg, const char *path, const char *name)
     int r;
 
     if ((!json && !fg_slice_ends(fg_slice_of(name), (struct fg_slice)FG_SLICE(".eml"))) ||
-        known(scan->store, scan->mailbox, scan->folder, name))
+        known(scan->store, scan->folder, name))
         return 0;
     r = read_whole(path, &bytes, scan->err);
     if (r == 0)
-        r = store_add(scan->store, fg_slice_of(scan->mailbox), fg_slice_of(scan->folder), name, fg_buf_slice(&bytes),
+        r = store_add(scan->store, fg_slice_of(scan->mailbox), fg_slice_of(scan->name), name, fg_buf_slice(&bytes),
                       json, scan->err);
     fg_buf_deinit(&bytes);
     return r;
@@ -183,8 +372,23 @@ static int scan_folder(void *arg, const char *path, const char *name)
 {
     struct scan *scan = arg;
 
-    scan->folder = name;
-    return each_entry(path, scan_file, scan, scan->err);
+    struct stat info;
+    struct folder *f;
+    int r;
+
+    if (stat(path, &info) < 0 || !S_ISDIR(info.st_mode))
+        return 0;
+    scan->name = name;
+    r = take_folder(scan->store, fg_slice_of(scan->mailbox), fg_slice_of(name), &scan->folder, scan->err);
+    if (r < 0)
+        return r;
+    f = &scan->store->folders[scan->folder];
+    if (f->read_at == info.st_mtime)
+        return 0;
+    r = each_entry(path, scan_file, scan, true, scan->err);
+    if (r == 0 && time(NULL) > info.st_mtime + 1) /* in the same second another file may still come */
+        f->read_at = info.st_mtime;
+    return r;
 }
 
 static int scan_mailbox(void *arg, const char *path, const char *name)
@@ -192,87 +396,47 @@ static int scan_mailbox(void *arg, const char *path, const char *name)
     struct scan *scan = arg;
 
     scan->mailbox = name;
-    return each_entry(path, scan_folder, scan, scan->err);
+    return each_entry(path, scan_folder, scan, true, scan->err);
 }
 
 int store_scan(struct store *s, const char *root, struct fg_error *err)
 {
     struct scan scan = { .store = s, .err = err };
 
-    return each_entry(root, scan_mailbox, &scan, err);
+    return each_entry(root, scan_mailbox, &scan, false, err);
 }
 
-/* The mail that arrives next: those without a file at once, then by file name. */
-static struct mail *next_to_arrive(const struct store *s)
+static int by_file_name(const void *a, const void *b, void *mails)
 {
-    struct mail *best = NULL;
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    int r = strcmp(((struct mail *)mails)[x].file, ((struct mail *)mails)[y].file);
 
-    for (size_t i = 0; i < s->n; i++)
-        if (!s->mails[i].seq && (!best || strcmp(s->mails[i].file, best->file) < 0))
-            best = &s->mails[i];
-    return best;
+    return r ? r : x < y ? -1 : x > y;
 }
 
 size_t store_arrive(struct store *s, size_t count)
 {
     size_t n = 0;
-    struct mail *m;
 
-    while (n < count && (m = next_to_arrive(s))) {
-        m->seq = ++s->seq;
+    if (!s->sorted && s->n_waiting > s->next_waiting)
+        qsort_r(s->waiting + s->next_waiting, s->n_waiting - s->next_waiting, sizeof(*s->waiting), by_file_name,
+                s->mails);
+    s->sorted = true;
+    while (n < count && s->next_waiting < s->n_waiting && change(s, &s->mails[s->waiting[s->next_waiting]])) {
+        s->next_waiting++;
         n++;
     }
+    if (s->next_waiting == s->n_waiting)
+        s->next_waiting = s->n_waiting = 0;
     return n;
 }
 
 bool store_delete(struct store *s, struct fg_slice id)
 {
-    for (size_t i = 0; i < s->n; i++) {
-        struct mail *m = &s->mails[i];
-        if (m->seq && !m->deleted && fg_slice_is(id, m->id)) {
-            m->deleted = true;
-            m->seq = ++s->seq;
-            return true;
-        }
-    }
-    return false;
-}
+    struct mail *m = find(s, FG_SLICE_NULL, id);
 
-const struct mail *store_find(const struct store *s, struct fg_slice mailbox, struct fg_slice id)
-{
-    for (size_t i = 0; i < s->n; i++)
-        if (s->mails[i].seq && !s->mails[i].deleted && fg_slice_is(id, s->mails[i].id) &&
-            fg_slice_ieq(mailbox, fg_slice_of(s->mails[i].mailbox)))
-            return &s->mails[i];
-    return NULL;
-}
-
-const struct mail *store_after(const struct store *s, struct fg_slice mailbox, struct fg_slice folder, uint64_t seq)
-{
-    const struct mail *best = NULL;
-
-    for (size_t i = 0; i < s->n; i++) {
-        const struct mail *m = &s->mails[i];
-        if (m->seq > seq && (!best || m->seq < best->seq) && fg_slice_ieq(mailbox, fg_slice_of(m->mailbox)) &&
-            fg_slice_ieq(folder, fg_slice_of(m->folder)))
-            best = m;
-    }
-    return best;
-}
-
-bool store_has_mailbox(const struct store *s, struct fg_slice mailbox)
-{
-    for (size_t i = 0; i < s->n; i++)
-        if (fg_slice_ieq(mailbox, fg_slice_of(s->mails[i].mailbox)))
-            return true;
-    return false;
-}
-
-bool store_has_folder(const struct store *s, struct fg_slice mailbox, struct fg_slice folder)
-{
-    for (size_t i = 0; i < s->n; i++)
-        if (fg_slice_ieq(mailbox, fg_slice_of(s->mails[i].mailbox)) &&
-            fg_slice_ieq(folder, fg_slice_of(s->mails[i].folder)))
-            return true;
-    return false;
+    if (!m || !change(s, m))
+        return false;
+    m->deleted = true;
+    return true;
 }

@@ -22,8 +22,8 @@ static cJSON *make(const char *text_inside, const char *entities, size_t *ret_dr
     struct fg_buf raw = FG_BUF_INIT(4u << 20), text = FG_BUF_INIT(4u << 20), body = FG_BUF_INIT(4u << 20);
     struct fg_buf out = FG_BUF_INIT(16u << 20);
     struct answer answer;
-    struct entities_input in = { .document = fg_slice_of(document), .service = "generic", .url_host = "nlp:8000",
-                                 .elapsed_ms = 12 };
+    struct entities_input in = {
+        .document = fg_slice_of(document), .service = "generic", .url_host = "nlp:8000", .elapsed_ms = 12};
     cJSON *value;
 
     fg_buf_printf(&raw, "\"%s\"", text_inside);
@@ -77,15 +77,15 @@ static void offsets_are_code_points_with_bytes_beside_them(void **state)
         int start, end, start_byte, end_byte;
         const char *stands;
     } rows[] = {
-        { "Ana", 0, 3, 0, 3, "Ana" },
-        { "\\ud83d\\ude00 Ana", 2, 5, 5, 8, "Ana" },              /* astral, as a pair of surrogates */
-        { "\xf0\x9f\x98\x80 Ana", 2, 5, 5, 8, "Ana" },            /* and as it is */
-        { "Jos\xc3\xa9 Ana", 5, 8, 6, 9, "Ana" },                 /* NFC */
-        { "Jose\\u0301 Ana", 6, 9, 7, 10, "Ana" },                /* NFD */
-        { "a\\r\\nAna\\r\\n", 3, 6, 3, 6, "Ana" },                /* CRLF are two */
-        { "\\u0000\\ufeffAna", 2, 5, 4, 7, "Ana" },               /* NUL and BOM count */
-        { "\\ud83d Ana", 2, 5, 4, 7, "Ana" },                     /* half a pair is one U+FFFD */
-        { "Ana \xf0\x9f\x98\x80", 0, 5, 0, 8, "Ana \xf0\x9f\x98\x80" },
+        {"Ana", 0, 3, 0, 3, "Ana"},
+        {"\\ud83d\\ude00 Ana", 2, 5, 5, 8, "Ana"},   /* astral, as a pair of surrogates */
+        {"\xf0\x9f\x98\x80 Ana", 2, 5, 5, 8, "Ana"}, /* and as it is */
+        {"Jos\xc3\xa9 Ana", 5, 8, 6, 9, "Ana"},      /* NFC */
+        {"Jose\\u0301 Ana", 6, 9, 7, 10, "Ana"},     /* NFD */
+        {"a\\r\\nAna\\r\\n", 3, 6, 3, 6, "Ana"},     /* CRLF are two */
+        {"\\u0000\\ufeffAna", 2, 5, 4, 7, "Ana"},    /* NUL and BOM count */
+        {"\\ud83d Ana", 2, 5, 4, 7, "Ana"},          /* half a pair is one U+FFFD */
+        {"Ana \xf0\x9f\x98\x80", 0, 5, 0, 8, "Ana \xf0\x9f\x98\x80"},
     };
 
     (void)state;
@@ -94,8 +94,8 @@ static void offsets_are_code_points_with_bytes_beside_them(void **state)
         size_t dropped;
         cJSON *value;
         const cJSON *e;
-        (void)snprintf(entities, sizeof(entities), "[{\"type\":\"P\",\"start\":%d,\"end\":%d}]",
-                       rows[i].start, rows[i].end);
+        (void)snprintf(entities, sizeof(entities), "[{\"type\":\"P\",\"start\":%d,\"end\":%d}]", rows[i].start,
+                       rows[i].end);
         value = make(rows[i].text, entities, &dropped);
         assert_int_equal(dropped, 0);
         e = entity(value, 0);
@@ -112,8 +112,10 @@ static void spans_that_do_not_fit_are_dropped_and_counted(void **state)
 {
     static const char *const entities[] = {
         "{\"type\":\"P\",\"start\":-1,\"end\":2}",
-        "{\"type\":\"P\",\"start\":2,\"end\":2}", "{\"type\":\"P\",\"start\":3,\"end\":2}",
-        "{\"type\":\"P\",\"start\":0,\"end\":5}", "{\"type\":\"P\",\"start\":4,\"end\":9223372036854775807}",
+        "{\"type\":\"P\",\"start\":2,\"end\":2}",
+        "{\"type\":\"P\",\"start\":3,\"end\":2}",
+        "{\"type\":\"P\",\"start\":0,\"end\":5}",
+        "{\"type\":\"P\",\"start\":4,\"end\":9223372036854775807}",
         "{\"type\":\"P\",\"start\":9223372036854775806,\"end\":9223372036854775807}",
         "{\"type\":\"P\",\"start\":-9223372036854775808,\"end\":1}",
         "{\"type\":\"P\",\"start\":0,\"end\":2,\"text\":\"xy\"}",
@@ -142,8 +144,9 @@ static void entities_come_in_order_and_longer_ones_first(void **state)
     size_t dropped;
     cJSON *value = make("abcdef",
                         "[{\"type\":\"C\",\"start\":2,\"end\":3},{\"type\":\"B\",\"start\":0,\"end\":1},"
-                        "{\"type\":\"A\",\"start\":0,\"end\":4},{\"type\":\"D\",\"start\":2,\"end\":3}]", &dropped);
-    char order[5] = { 0 };
+                        "{\"type\":\"A\",\"start\":0,\"end\":4},{\"type\":\"D\",\"start\":2,\"end\":3}]",
+                        &dropped);
+    char order[5] = {0};
 
     (void)state;
     for (int i = 0; i < 4; i++)
@@ -157,7 +160,8 @@ static void types_are_counted_by_name_however_they_are_escaped(void **state)
     size_t dropped;
     cJSON *value = make("abc",
                         "[{\"type\":\"\xc3\x93\",\"start\":0,\"end\":1},{\"type\":\"\\u00d3\",\"start\":1,\"end\":2},"
-                        "{\"type\":\"B\\\"\",\"start\":1,\"end\":2}]", &dropped);
+                        "{\"type\":\"B\\\"\",\"start\":1,\"end\":2}]",
+                        &dropped);
     const cJSON *counts = cJSON_GetObjectItemCaseSensitive(value, "counts");
 
     (void)state;
@@ -193,8 +197,8 @@ static void many_spans_in_a_long_text_are_measured_fast(void **state)
 static void an_output_that_is_too_small_is_told(void **state)
 {
     struct fg_buf out = FG_BUF_INIT(200);
-    struct answer answer = { .spans = NULL };
-    struct entities_input in = { .document = FG_SLICE_NULL, .service = "spacy", .url_host = "h" };
+    struct answer answer = {.spans = NULL};
+    struct entities_input in = {.document = FG_SLICE("{}"), .service = "spacy", .url_host = "h"};
     size_t dropped;
 
     (void)state;
@@ -220,7 +224,8 @@ static void assert_type(const cJSON *type, const cJSON *value, const char *where
     const cJSON *one;
 
     if (cJSON_IsArray(type))
-        cJSON_ArrayForEach(one, type) fits = fits || type_fits(one->valuestring, value);
+        cJSON_ArrayForEach (one, type)
+            fits = fits || type_fits(one->valuestring, value);
     if (!fits)
         fail_msg("%s has a type that its schema does not allow", where);
 }
@@ -235,18 +240,20 @@ static void assert_fits(const cJSON *schema, const cJSON *value, const char *whe
     bool found = !choices;
 
     assert_type(cJSON_GetObjectItemCaseSensitive(schema, "type"), value, where);
-    cJSON_ArrayForEach(item, choices) found = found || cJSON_Compare(item, value, true);
+    cJSON_ArrayForEach (item, choices)
+        found = found || cJSON_Compare(item, value, true);
     assert_true(found);
     if (minimum && value->valuedouble < minimum->valuedouble)
         fail_msg("%s is too small", where);
-    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(schema, "required"))
+    cJSON_ArrayForEach (item, cJSON_GetObjectItemCaseSensitive(schema, "required"))
         if (!cJSON_HasObjectItem(value, item->valuestring))
             fail_msg("%s lacks \"%s\"", where, item->valuestring);
     if (cJSON_IsArray(value))
-        cJSON_ArrayForEach(item, value) assert_fits(cJSON_GetObjectItemCaseSensitive(schema, "items"), item, where);
+        cJSON_ArrayForEach (item, value)
+            assert_fits(cJSON_GetObjectItemCaseSensitive(schema, "items"), item, where);
     if (!cJSON_IsObject(value))
         return;
-    cJSON_ArrayForEach(item, value) {
+    cJSON_ArrayForEach (item, value) {
         const cJSON *below = cJSON_GetObjectItemCaseSensitive(properties, item->string);
         below = below ? below : cJSON_IsObject(more) ? more : NULL;
         if (!below)

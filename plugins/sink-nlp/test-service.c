@@ -34,8 +34,9 @@ static void an_answer_of_spacy_is_read(void **state)
     struct answer a;
 
     (void)state;
-    assert_int_equal(service_answer(SERVICE_SPACY,
-                                    fg_slice_of(" [{\"start\": 0, \"end\": 3, \"label\": \"PERSON\"}] "), &a, NULL), 0);
+    assert_int_equal(
+        service_answer(SERVICE_SPACY, fg_slice_of(" [{\"start\": 0, \"end\": 3, \"label\": \"PERSON\"}] "), &a, NULL),
+        0);
     assert_int_equal(a.n, 1);
     assert_int_equal(a.malformed, 0);
     assert_int_equal(a.spans[0].start, 0);
@@ -53,7 +54,9 @@ static void an_answer_of_generic_is_read(void **state)
     assert_int_equal(service_answer(SERVICE_GENERIC,
                                     fg_slice_of("{\"entities\":[{\"type\":\"DATE\",\"text\":\"x\",\"start\":1,"
                                                 "\"end\":2,\"score\":0.5,\"normalized\":\"2026-01-01\"}],"
-                                                "\"model\":\"m\",\"more\":[1]}"), &a, NULL), 0);
+                                                "\"model\":\"m\",\"more\":[1]}"),
+                                    &a, NULL),
+                     0);
     assert_int_equal(a.n, 1);
     assert_true(fg_slice_is(a.spans[0].text, "\"x\""));
     assert_true(fg_slice_is(a.spans[0].score, "0.5"));
@@ -68,11 +71,18 @@ static void an_answer_that_is_none_may_be_asked_again(void **state)
         enum service service;
         const char *body;
     } rows[] = {
-        { SERVICE_SPACY, "" },       { SERVICE_SPACY, "<html>" },     { SERVICE_SPACY, "[" },
-        { SERVICE_SPACY, "{}" },     { SERVICE_SPACY, "null" },       { SERVICE_SPACY, "[1] 2" },
-        { SERVICE_GENERIC, "[]" },   { SERVICE_GENERIC, "{}" },       { SERVICE_GENERIC, "{\"entities\":{}}" },
-        { SERVICE_GENERIC, "{\"entities\":null}" }, { SERVICE_GENERIC, "{\"entities\":[" },
-        { SERVICE_GENERIC, "{\"entities\":[\"\xff\"]}" },
+        {SERVICE_SPACY, ""},
+        {SERVICE_SPACY, "<html>"},
+        {SERVICE_SPACY, "["},
+        {SERVICE_SPACY, "{}"},
+        {SERVICE_SPACY, "null"},
+        {SERVICE_SPACY, "[1] 2"},
+        {SERVICE_GENERIC, "[]"},
+        {SERVICE_GENERIC, "{}"},
+        {SERVICE_GENERIC, "{\"entities\":{}}"},
+        {SERVICE_GENERIC, "{\"entities\":null}"},
+        {SERVICE_GENERIC, "{\"entities\":["},
+        {SERVICE_GENERIC, "{\"entities\":[\"\xff\"]}"},
     };
 
     (void)state;
@@ -89,11 +99,22 @@ static void an_answer_that_is_none_may_be_asked_again(void **state)
 static void entities_without_a_usable_place_or_type_are_counted(void **state)
 {
     static const char *const entities[] = {
-        "5", "null", "[]", "{}", "\"x\"", "{\"type\":\"A\",\"start\":0}", "{\"type\":\"A\",\"end\":1}",
-        "{\"start\":0,\"end\":1}", "{\"type\":\"\",\"start\":0,\"end\":1}", "{\"type\":7,\"start\":0,\"end\":1}",
-        "{\"type\":\"A\",\"start\":0.5,\"end\":1}", "{\"type\":\"A\",\"start\":0,\"end\":1e3}",
-        "{\"type\":\"A\",\"start\":0,\"end\":99999999999999999999}", "{\"type\":\"A\",\"start\":\"0\",\"end\":1}",
-        "{\"type\":\"A\",\"start\":null,\"end\":null}", "{\"type\":\"A\\u0000B\",\"start\":0,\"end\":1}",
+        "5",
+        "null",
+        "[]",
+        "{}",
+        "\"x\"",
+        "{\"type\":\"A\",\"start\":0}",
+        "{\"type\":\"A\",\"end\":1}",
+        "{\"start\":0,\"end\":1}",
+        "{\"type\":\"\",\"start\":0,\"end\":1}",
+        "{\"type\":7,\"start\":0,\"end\":1}",
+        "{\"type\":\"A\",\"start\":0.5,\"end\":1}",
+        "{\"type\":\"A\",\"start\":0,\"end\":1e3}",
+        "{\"type\":\"A\",\"start\":0,\"end\":99999999999999999999}",
+        "{\"type\":\"A\",\"start\":\"0\",\"end\":1}",
+        "{\"type\":\"A\",\"start\":null,\"end\":null}",
+        "{\"type\":\"A\\u0000B\",\"start\":0,\"end\":1}",
     };
 
     (void)state;
@@ -111,9 +132,9 @@ static void entities_without_a_usable_place_or_type_are_counted(void **state)
 
 static void what_nobody_can_read_is_left_out_of_an_entity(void **state)
 {
-    static const char *const members[] = { "\"score\":1e999", "\"score\":\"high\"", "\"score\":null",
-                                           "\"normalized\":{}",
-                                           "\"normalized\":[1]", "\"normalized\":null", "\"text\":5" };
+    static const char *const members[] = {"\"score\":1e999",   "\"score\":\"high\"", "\"score\":null",
+                                          "\"normalized\":{}", "\"normalized\":[1]", "\"normalized\":null",
+                                          "\"text\":5"};
 
     (void)state;
     for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
@@ -156,12 +177,12 @@ static void a_refusal_says_whose_trouble_it_is(void **state)
         int status, code;
         bool retriable;
     } rows[] = {
-        { 204, FG_E_PROTOCOL, true },    { 301, FG_E_PROTOCOL, true },    { 400, FG_E_REFUSED, false },
-        { 401, FG_E_AUTH, true },        { 403, FG_E_AUTH, true },        { 404, FG_E_UNAVAILABLE, true },
-        { 405, FG_E_UNAVAILABLE, true }, { 408, FG_E_UNAVAILABLE, true }, { 413, FG_E_REFUSED, false },
-        { 422, FG_E_REFUSED, false },    { 429, FG_E_THROTTLED, true },   { 499, FG_E_REFUSED, false },
-        { 500, FG_E_PROTOCOL, true },    { 502, FG_E_UNAVAILABLE, true }, { 503, FG_E_UNAVAILABLE, true },
-        { 504, FG_E_UNAVAILABLE, true }, { 599, FG_E_PROTOCOL, true },
+        {204, FG_E_PROTOCOL, true},    {301, FG_E_PROTOCOL, true},    {400, FG_E_REFUSED, false},
+        {401, FG_E_AUTH, true},        {403, FG_E_AUTH, true},        {404, FG_E_UNAVAILABLE, true},
+        {405, FG_E_UNAVAILABLE, true}, {408, FG_E_UNAVAILABLE, true}, {413, FG_E_REFUSED, false},
+        {422, FG_E_REFUSED, false},    {429, FG_E_THROTTLED, true},   {499, FG_E_REFUSED, false},
+        {500, FG_E_PROTOCOL, true},    {502, FG_E_UNAVAILABLE, true}, {503, FG_E_UNAVAILABLE, true},
+        {504, FG_E_UNAVAILABLE, true}, {599, FG_E_PROTOCOL, true},
     };
 
     (void)state;

@@ -15,7 +15,7 @@
 extern const struct fg_plugin fragua_plugin;
 
 #define DOCUMENT "{\"id\":\"1\",\"text\":\"Ana writes\",\"language\":\"es\"}"
-#define ANSWER "{\"entities\":[{\"type\":\"P\",\"start\":0,\"end\":3},{\"type\":\"P\",\"start\":0,\"end\":99}]}"
+#define ANSWER   "{\"entities\":[{\"type\":\"P\",\"start\":0,\"end\":3},{\"type\":\"P\",\"start\":0,\"end\":99}]}"
 
 struct bed {
     struct fake_host *fake;
@@ -42,7 +42,7 @@ static int set_up(void **state)
     bed->fake = fake_host_new();
     bed->config = calloc(1, fragua_plugin.config_size);
     assert_non_null(bed->config);
-    bed->token = (struct fg_secret){ "t0ken" };
+    bed->token = (struct fg_secret){"t0ken"};
     *(int *)member(bed, "service") = 1; /* generic */
     *(const char **)member(bed, "url") = "http://nlp:8000/ent?x=1";
     *(int64_t *)member(bed, "concurrency") = 2;
@@ -70,12 +70,12 @@ static struct fg_delivery *deliver(struct bed *bed, const char *value, const cha
 {
     struct fg_delivery *d = fake_delivery_new(bed->fake);
     struct fg_header headers[8];
-    struct fg_record_spec spec = { .view = { .key = FG_SLICE("conversation"), .value = fg_slice_of(value),
-                                             .headers = headers, .timestamp_ms = 77 } };
+    struct fg_record_spec spec = {
+        .view = {.key = FG_SLICE("conversation"), .value = fg_slice_of(value), .headers = headers, .timestamp_ms = 77}};
     struct fg_record *record;
 
     for (; pairs && pairs[0]; pairs += 2)
-        headers[spec.view.n_headers++] = (struct fg_header){ fg_slice_of(pairs[0]), fg_slice_of(pairs[1]) };
+        headers[spec.view.n_headers++] = (struct fg_header){fg_slice_of(pairs[0]), fg_slice_of(pairs[1])};
     assert_int_equal(bed->fake->svc.record_new(&bed->fake->host, &spec, &record, NULL), 0);
     fake_delivery_add(d, record);
     fragua_plugin.sink->deliver(bed->self, d);
@@ -83,8 +83,11 @@ static struct fg_delivery *deliver(struct bed *bed, const char *value, const cha
 }
 
 static const char *const headers[] = {
-    "ce_id", "a b\r\n%", "ce_source", "/mailboxes/info@contoso.example", "ce_time", "2026-03-16T08:00:00Z",
-    "traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", NULL,
+    "ce_id",       "a b\r\n%",
+    "ce_source",   "/mailboxes/info@contoso.example",
+    "ce_time",     "2026-03-16T08:00:00Z",
+    "traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    NULL,
 };
 
 static void a_document_is_asked_about_and_becomes_a_record(void **state)
@@ -123,7 +126,7 @@ static void a_document_is_asked_about_and_becomes_a_record(void **state)
 
 static void a_bad_trace_and_a_missing_id_are_not_sent(void **state)
 {
-    static const char *const bad[] = { "traceparent", "00-x\r\nHost: evil", "ce_source", "/s", NULL };
+    static const char *const bad[] = {"traceparent", "00-x\r\nHost: evil", "ce_source", "/s", NULL};
     struct bed *bed = *state;
     struct fg_delivery *d = deliver(bed, DOCUMENT, bad);
     struct fg_http_call *call = fake_call_next(bed->fake);
@@ -189,8 +192,8 @@ static void what_needs_no_service_asks_none(void **state)
 
 static void what_is_no_document_is_given_up(void **state)
 {
-    static const char *const values[] = { "", "x", "{}", "{\"text\":5}", "{\"text\":null}", "[\"text\"]",
-                                          "{\"text\":\"a\"", "{\"text\":\"a\",}" };
+    static const char *const values[] = {
+        "", "x", "{}", "{\"text\":5}", "{\"text\":null}", "[\"text\"]", "{\"text\":\"a\"", "{\"text\":\"a\",}"};
     struct bed *bed = *state;
 
     for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
@@ -245,7 +248,7 @@ static void a_stop_drops_what_is_under_way(void **state)
 static void half_a_client_certificate_is_refused(void **state)
 {
     struct bed *bed = *state;
-    struct fg_tls tls = { .certificate = "a.pem" };
+    struct fg_tls tls = {.certificate = "a.pem"};
     struct fg_error err = FG_ERROR_NULL;
 
     assert_int_equal(fragua_plugin.check(bed->config, &err), 0);

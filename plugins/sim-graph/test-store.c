@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tests the simulated mailboxes: arrival, changes, deletion, scanning, and the faults. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "faults.h"
+#include "store.h"
+
+#define S(text) ((struct fg_slice)FG_SLICE(text))
+
+static void add(struct store *s, const char *folder, const char *file)
+{
+    assert_int_equal(
+        store_add(s, S("info@contoso.example"), fg_slice_of(folder), file, S("Subject: x\n\ny"), false, NULL), 0);
+}
+
+static const struct folder *inbox(const struct store *s)
+{
+    const struct folder *f = store_folder(s, S("INFO@contoso.example"), S("Inbox"));
+
+    assert_non_null(f);
+    return f;
+}
+
+static void mails_arrive_by_file_name(void **state)
+{
+    struct store s = {.mails = NULL};
+    const struct mail *m;
+
+    (void)state;
+    add(&s, "inbox", "3.eml");
+    add(&s, "inbox", "1.eml");
+    add(&s, "sent", "2.eml");
+    assert_null(store_after(&s, inbox(&s), 0));
+    assert_int_equal(store_arrive(&s, 2), 2);
+    m = store_after(&s, inbox(&s), 0);
+    assert_string_equal(m->file, "1.eml");
+    assert_null(store_after(&s, inbox(&s), m->seq));
+    add(&s, "inbox", "0.eml");
+    assert_int_equal(store_arrive(&s, SIZE_MAX), 2);
+    m = store_after(&s, inbox(&s), m->seq);
+    assert_string_equal(m->file, "0.eml");
+    m = store_after(&s, inbox(&s), m->seq);
+    assert_string_equal(m->file, "3.eml");
+    assert_int_equal(store_arrive(&s, 1), 0);
+    assert_int_equal(s.arrived, 4);
+    store_deinit(&s);
+}
+
+static void a_change_moves_a_mail_to_the_end(void **state)
+{
+    struct store s = {.mails = NULL};
+    const struct mail *m;
+    char id[64];
+
+    (void)state;
+    add(&s, "inbox", "1.eml");
+    add(&s, "inbox", "2.eml");
+    (void)store_arrive(&s, SIZE_MAX);
+    (void)snprintf(id, sizeof(id), "%s", store_after(&s, inbox(&s), 0)->id);
+    assert_non_null(store_find(&s, S("Info@Contoso.example"), fg_slice_of(id)));
+    assert_null(store_find(&s, S("x"), fg_slice_of(id)));
+    assert_true(store_delete(&s, fg_slice_of(id)));
+    assert_false(store_delete(&s, fg_slice_of(id)));
+    assert_null(store_find(&s, FG_SLICE_NULL, fg_slice_of(id)));
+    m = store_after(&s, inbox(&s), 0);
+    assert_string_equal(m->file, "2.eml");
+    m = store_after(&s, inbox(&s), m->seq);
+    assert_true(m->deleted);
+    assert_null(store_after(&s, inbox(&s), m->seq));
+    store_deinit(&s);
+}
+
+static void a_message_resource_is_taken_as_it_is_and_replaced_by_its_id(void **state)
+{
+    struct store s = {.mails = NULL};
+    struct fg_error err = FG_ERROR_NULL;
+    const struct mail *m;
+
+    (void)state;
+    assert_int_equal(
+        store_post(&s, S("info@contoso.example"), S("inbox"), S("{\"id\":\"a\\u0062\",\"v\":1}"), true, &err), 0);
+    assert_int_equal(store_post(&s, S("info@contoso.example"), S("inbox"), S("{\"id\":\"c\"}"), true, &err), 0);
+    assert_int_equal(store_post(&s, S("info@contoso.example"), S("inbox"), S("{\"id\":\"ab\",\"v\":2}"), true, &err),
+                     0);
+    m = store_after(&s, inbox(&s), 0);
+    assert_string_equal(m->id, "c");
+    m = store_after(&s, inbox(&s), m->seq);
+    assert_string_equal(m->json, "{\"id\":\"ab\",\"v\":2}");
+    assert_ptr_equal(store_find(&s, FG_SLICE_NULL, S("ab")), m);
+    assert_int_equal(s.arrived, 2);
+    assert_int_equal(store_post(&s, S("info@contoso.example"), S("inbox"), S("{}"), true, &err), -FG_E_DATA);
+    assert_int_equal(store_post(&s, S("info@contoso.example"), S("inbox"), S("x"), true, &err), -FG_E_DATA);
+    assert_int_equal(store_post(&s, S("info@contoso.example"), S("inbox"), S("{\"id\":\"\"}"), true, &err), -FG_E_DATA);
+    store_deinit(&s);
+}
+
+/* Minutes when anything of it is quadratic. */
+static void a_hundred_thousand_mails_are_no_trouble(void **state)
+{
+    struct store s = {.mails = NULL};
+    struct fg_error err = FG_ERROR_NULL;
+    const struct mail *m;
+    uint64_t seq = 0;
+    size_t n = 0;
+
+    (void)state;
+    for (int i = 0; i < 100000; i++) {
+        char name[32], json[64];
+        (void)snprintf(name, sizeof(name), "%06d.json", 99999 - i);
+        (void)snprintf(json, sizeof(json), "{\"id\":\"%d\"}", i);
+        assert_int_equal(store_add(&s, S("info@contoso.example"), i % 2 ? S("inbox") : S("sent"), name,
+                                   fg_slice_of(json), true, &err),
+                         0);
+    }
+    assert_int_equal(store_arrive(&s, SIZE_MAX), 100000);
+    while ((m = store_after(&s, inbox(&s), seq))) {
+        assert_ptr_equal(store_find(&s, S("info@contoso.example"), fg_slice_of(m->id)), m);
+        seq = m->seq;
+        n++;
+    }
+    assert_int_equal(n, 50000);
+    store_deinit(&s);
+}
+
+static void write_file(const char *root, const char *below, const char *text)
+{
+    char path[512];
+    FILE *f;
+
+    (void)snprintf(path, sizeof(path), "%s/%s", root, below);
+    f = fopen(path, "wb");
+    assert_non_null(f);
+    (void)fputs(text, f);
+    (void)fclose(f);
+}
+
+static void make_folder(const char *root, const char *below)
+{
+    char path[512];
+
+    (void)snprintf(path, sizeof(path), "%s/%s", root, below);
+    assert_int_equal(mkdir(path, 0700), 0);
+}
+
+static void folders_are_scanned_again_for_what_is_new(void **state)
+{
+    char root[] = "/tmp/fragua-store-XXXXXX", command[64];
+    struct store s = {.mails = NULL};
+    struct fg_error err = FG_ERROR_NULL;
+
+    (void)state;
+    assert_non_null(mkdtemp(root));
+    make_folder(root, "info@contoso.example");
+    make_folder(root, "info@contoso.example/in box");
+    make_folder(root, "info@contoso.example/empty");
+    write_file(root, "README", "no mailbox");
+    write_file(root, "info@contoso.example/notes", "no folder");
+    write_file(root, "info@contoso.example/in box/1.eml", "Subject: x\n\ny");
+    write_file(root, "info@contoso.example/in box/.hidden.eml", "");
+    write_file(root, "info@contoso.example/in box/a.txt", "");
+    assert_int_equal(store_scan(&s, root, &err), 0);
+    assert_int_equal(s.n, 1);
+    assert_non_null(store_folder(&s, S("info@contoso.example"), S("empty")));
+    write_file(root, "info@contoso.example/in box/2.json", "{\"id\":\"2\"}");
+    assert_int_equal(store_scan(&s, root, &err), 0);
+    assert_int_equal(s.n, 2);
+    write_file(root, "info@contoso.example/in box/3.json", "{");
+    assert_int_equal(store_scan(&s, root, &err), -FG_E_DATA);
+    assert_non_null(strstr(err.text, "3.json"));
+    assert_int_equal(store_scan(&s, "/nowhere", &err), -FG_E_NOT_FOUND);
+    (void)snprintf(command, sizeof(command), "rm -r %s", root);
+    assert_int_equal(system(command), 0);
+    store_deinit(&s);
+}
+
+static void faults_are_taken_in_order_and_counted_down(void **state)
+{
+    struct faults f = {.n = 0};
+    struct fg_error err = FG_ERROR_NULL;
+
+    (void)state;
+    assert_int_equal(faults_add(&f, S("{\"call\":\"delta\",\"status\":429,\"retry_after\":2,\"count\":2}"), &err), 0);
+    assert_int_equal(faults_add(&f, S("{}"), &err), 0);
+    assert_int_equal(faults_take(&f, CALL_TOKEN)->status, 503);
+    assert_null(faults_take(&f, CALL_TOKEN));
+    assert_int_equal(faults_take(&f, CALL_DELTA)->retry_after, 2);
+    assert_string_equal(faults_take(&f, CALL_DELTA)->code, "simulatedFault");
+    assert_null(faults_take(&f, CALL_DELTA));
+    assert_int_equal(faults_add(&f, S("[]"), &err), -FG_E_DATA);
+    assert_int_equal(faults_add(&f, S("x"), &err), -FG_E_DATA);
+    assert_int_equal(faults_add(&f, S("{\"status\":200}"), &err), -FG_E_DATA);
+    assert_int_equal(faults_add(&f, S("{\"count\":0}"), &err), -FG_E_DATA);
+    assert_int_equal(faults_add(&f, S("{\"call\":\"x\"}"), &err), -FG_E_DATA);
+    for (unsigned i = 0; i < FAULTS_MAX; i++)
+        assert_int_equal(faults_add(&f, S("{\"garbage\":true}"), &err), 0);
+    assert_int_equal(faults_add(&f, S("{}"), &err), -FG_E_LIMIT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(mails_arrive_by_file_name),
+        cmocka_unit_test(a_change_moves_a_mail_to_the_end),
+        cmocka_unit_test(a_message_resource_is_taken_as_it_is_and_replaced_by_its_id),
+        cmocka_unit_test(a_hundred_thousand_mails_are_no_trouble),
+        cmocka_unit_test(folders_are_scanned_again_for_what_is_new),
+        cmocka_unit_test(faults_are_taken_in_order_and_counted_down),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
