@@ -9,6 +9,8 @@
 #include "bus/rdkafka/rdkafka-private.h"
 
 #define SETTLE_WAIT_NS 100000000 /* between looks whether a new topic is known by now */
+#define LOOK_SLICE_MS 500        /* between looks whether the handle has said why nobody answers */
+#define LOOK_PATIENCE_MS 2000    /* a reason that is no refusal may pass by itself for so long */
 
 struct admin_job {
     struct fg_lane_job job;
@@ -36,8 +38,49 @@ static int make_handle(struct fg_rd_bus *bus, struct fg_error *err)
     conf = rd_kafka_conf_dup(bus->common);
     (void)rd_kafka_conf_set(conf, "statistics.interval.ms", "0", NULL, 0);
     (void)rd_kafka_conf_set(conf, "allow.auto.create.topics", "false", NULL, 0);
+    rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_ERROR);
+    fg_trouble_init(&bus->admin_trouble);
     bus->admin_rk = fg_rd_new(bus, RD_KAFKA_CONSUMER, conf, &bus->self, err);
-    return bus->admin_rk ? 0 : -FG_E_CONFIG;
+    if (bus->admin_rk)
+        return 0;
+    fg_trouble_deinit(&bus->admin_trouble);
+    return -FG_E_CONFIG;
+}
+
+/* Takes in what the handle has said about its brokers. A refused certificate shows nowhere else. */
+static void listen_to_handle(struct fg_rd_bus *bus)
+{
+    rd_kafka_queue_t *queue = rd_kafka_queue_get_main(bus->admin_rk);
+    rd_kafka_event_t *event;
+
+    while ((event = rd_kafka_queue_poll(queue, 0))) {
+        if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_ERROR)
+            fg_trouble_hint(&bus->admin_trouble, rd_kafka_event_error(event), rd_kafka_event_error_string(event), true);
+        rd_kafka_event_destroy(event);
+    }
+    rd_kafka_queue_destroy(queue);
+}
+
+/* Asks until there is an answer, the deadline, or a reason why none will come. */
+static rd_kafka_resp_err_t look_up_patiently(struct fg_rd_bus *bus, const char *name, uint64_t deadline_ms,
+                                             struct fg_rd_topic *ret, struct fg_error *ret_why)
+{
+    uint64_t began = now_ms();
+
+    for (;;) {
+        uint64_t now = now_ms(), left = now < deadline_ms ? deadline_ms - now : 1;
+        rd_kafka_resp_err_t rd =
+            fg_rd_look_up(bus, bus->admin_rk, name, left < LOOK_SLICE_MS ? (int)left : LOOK_SLICE_MS, ret);
+        if (rd != RD_KAFKA_RESP_ERR__TIMED_OUT && rd != RD_KAFKA_RESP_ERR__TRANSPORT) {
+            fg_trouble_proved(&bus->admin_trouble, rd == RD_KAFKA_RESP_ERR_NO_ERROR);
+            return rd;
+        }
+        listen_to_handle(bus);
+        fg_trouble_why(&bus->admin_trouble, ret_why);
+        if (ret_why->code == FG_E_AUTH || (ret_why->code != FG_E_NONE && now_ms() - began >= LOOK_PATIENCE_MS) ||
+            now_ms() >= deadline_ms)
+            return rd;
+    }
 }
 
 rd_kafka_resp_err_t fg_rd_look_up(struct fg_rd_bus *bus, rd_kafka_t *rk, const char *name, int timeout_ms,
@@ -70,13 +113,17 @@ rd_kafka_resp_err_t fg_rd_look_up(struct fg_rd_bus *bus, rd_kafka_t *rk, const c
 
 static int look_at(struct fg_rd_bus *bus, struct fg_bus_topic *topic, uint64_t deadline_ms, struct fg_error *err)
 {
-    uint64_t now = now_ms();
     struct fg_rd_topic found = {0};
+    struct fg_error why = FG_ERROR_NULL;
     rd_kafka_resp_err_t rd;
     char what[128];
 
     (void)snprintf(what, sizeof(what), "Kafka: cannot look up topic \"%.60s\"", topic->name);
-    rd = fg_rd_look_up(bus, bus->admin_rk, topic->name, now < deadline_ms ? (int)(deadline_ms - now) : 1, &found);
+    rd = look_up_patiently(bus, topic->name, deadline_ms, &found, &why);
+    if (rd && why.code != FG_E_NONE) {
+        *err = why;
+        return -why.code;
+    }
     if (rd == RD_KAFKA_RESP_ERR__TIMED_OUT)
         return fg_rd_error(err, RD_KAFKA_RESP_ERR__TRANSPORT, what, "no broker answers");
     if (rd)
@@ -283,8 +330,10 @@ static void run_close(struct fg_lane_job *base)
 {
     struct fg_rd_bus *bus = ((struct admin_job *)base)->bus;
 
-    if (bus->admin_rk)
+    if (bus->admin_rk) {
         rd_kafka_destroy(bus->admin_rk);
+        fg_trouble_deinit(&bus->admin_trouble);
+    }
     if (bus->deinit)
         bus->deinit(bus->embedded);
 }

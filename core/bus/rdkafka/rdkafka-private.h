@@ -39,6 +39,7 @@ struct fg_rd_bus {
     struct fg_lane admin; /* made at first use */
     bool admin_started;
     rd_kafka_t *admin_rk; /* owned by the lane */
+    struct fg_trouble admin_trouble; /* what that handle says of its brokers; made and ended with it */
     fg_done_cb closed;
     void *closed_arg;
 

@@ -174,6 +174,14 @@ void fg_trouble_probe(struct fg_trouble *t, rd_kafka_t *rk, int timeout_ms)
     fg_trouble_proved(t, !rd);
 }
 
+void fg_trouble_why(struct fg_trouble *t, struct fg_error *ret)
+{
+    pthread_mutex_lock(&t->lock);
+    *ret = t->reason;
+    ret->retry_after_ms = 0;
+    pthread_mutex_unlock(&t->lock);
+}
+
 bool fg_trouble_news(struct fg_trouble *t, struct fg_error *ret)
 {
     bool news;

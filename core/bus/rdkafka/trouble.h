@@ -37,5 +37,7 @@ bool fg_trouble_suspect(struct fg_trouble *t);
 void fg_trouble_proved(struct fg_trouble *t, bool answered);
 /* Asks the brokers, waits at most timeout_ms, and notes the answer. Blocks. */
 void fg_trouble_probe(struct fg_trouble *t, rd_kafka_t *rk, int timeout_ms);
+/* The best word so far for why the brokers do not answer; code FG_E_NONE: none. */
+void fg_trouble_why(struct fg_trouble *t, struct fg_error *ret);
 /* Loop thread: true when something is to be told: *ret has code FG_E_NONE when all is well again. */
 bool fg_trouble_news(struct fg_trouble *t, struct fg_error *ret);
