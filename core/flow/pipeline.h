@@ -68,6 +68,7 @@ struct fg_pipeline_config {
     const char *cursors_topic;      /* with a source */
     const char *const *topics;      /* array of n_topics, without a source */
     size_t n_topics;
+    bool start_at_end;             /* a group without offsets starts at the end of its topics, not at their beginning */
     const char *group;                 /* consumer group; with a source too: who owns which mailbox. Never NULL */
     const struct fg_stage *transforms; /* array of n_transforms, in order */
     size_t n_transforms;

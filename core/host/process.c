@@ -146,6 +146,7 @@ static int make_flow(struct fg_process_pipeline *pp, struct fg_error *err)
     if (c->o.input) {
         f.topics = c->o.input->topic ? &c->o.input->topic : c->o.input->topics.items;
         f.n_topics = c->o.input->topic ? 1 : c->o.input->topics.len;
+        f.start_at_end = c->o.input->from == 1;
     }
     flow_stages(pp, &f);
     return fg_pass(fg_pipeline_new(&f, &pp->flow, err));
@@ -215,8 +216,10 @@ static int open_server(struct fg_process *p, struct fg_error *err)
     for (size_t i = 0; i < h->tokens.len; i++) {
         tokens[i].name = from[i].name;
         tokens[i].scope = scope_of(&from[i]);
-        for (size_t k = 0; k < sizeof(tokens[i].sha256); k++)
-            tokens[i].sha256[k] = (uint8_t)(hex_digit(from[i].sha256[2 * k]) << 4 | hex_digit(from[i].sha256[2 * k + 1]));
+        for (size_t k = 0; k < sizeof(tokens[i].sha256); k++) {
+            const char *hex = &from[i].sha256[2 * k];
+            tokens[i].sha256[k] = (uint8_t)(hex_digit(hex[0]) << 4 | hex_digit(hex[1]));
+        }
     }
     config.tokens = tokens;
     if (h->tls) {

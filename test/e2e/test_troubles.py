@@ -209,3 +209,21 @@ def test_a_stop_while_the_service_hangs_ends_in_time(world):
     process.wait_log("draining")  # two signals at once would be one
     process.signal(signal.SIGTERM)
     process.wait_exit(0, timeout=10)
+
+
+def test_a_new_group_can_start_at_the_end(world, fragua, reader):
+    service = world.start_service()
+    world.send("EUR 1.00")
+    text = CONSUMER.replace("group: {group}", "group: {group}, from: end")
+    values = {"bootstrap": reader.__self__.plain, "security": "", "port": world.port, "group": world.group,
+              "url": world.service, **world.topics}
+    process = fragua.run(text.format(**values), name="late")
+    process.wait_ready(f"{world.base}/readyz")
+    records = []
+    deadline = time.monotonic() + 30
+    while not records and time.monotonic() < deadline:
+        world.send("EUR 2.00")  # the end is where it was when the partition was looked at, some time after readiness
+        records = reader(world.topics["entities"])
+    assert {json.loads(record.value())["entities"][0]["text"] for record in records} == {"EUR 2.00"}
+    process.stop()
+    service.stop()
