@@ -139,6 +139,7 @@ static struct option *long_options(const struct fg_cli_command *c, size_t n, cha
 {
     struct option *options = fg_calloc(n + N_COMMON + 1, sizeof(*options));
 
+    *letters++ = ':'; /* tell a missing value from an unknown option */
     for (size_t i = 0; i < n + N_COMMON; i++) {
         const struct fg_cli_option *o = i < n ? &c->options[i] : &common[i - n];
         options[i] = (struct option){ o->name, o->value ? required_argument : no_argument, NULL, (int)(256 + i) };
@@ -163,19 +164,31 @@ static size_t option_index(const struct fg_cli_command *c, size_t n, int answer)
     return SIZE_MAX;
 }
 
+static int bad_option(const struct fg_cli_command *c, int answer, const char *word)
+{
+    char letter[] = { '-', (char)optopt, '\0' };
+
+    if (optopt > 0 && optopt < 256) /* a short one, perhaps in the middle of a word */
+        word = letter;
+    if (answer == ':')
+        return fg_cli_fail(FG_EXIT_USAGE, "option \"%s\" needs a value; see `fragua %s --help`", word, c->name);
+    return fg_cli_fail(FG_EXIT_USAGE, "there is no option \"%s\"; see `fragua %s --help`", word, c->name);
+}
+
 /* -1: go on and run the command; else an exit code. */
 static int parse(struct fg_cli *cli, const struct fg_cli_command *c, void *state, int argc, char **argv)
 {
     size_t n = count_options(c->options);
-    char letters[2 * (64 + N_COMMON) + 1];
+    char letters[2 * (64 + N_COMMON) + 2];
     struct option *options = long_options(c, n, letters);
     int answer, code = -1;
 
     optind = 1;
+    opterr = 0; /* its words have no program name and no advice */
     while (code < 0 && (answer = getopt_long(argc, argv, letters, options, NULL)) != -1) {
         size_t i = option_index(c, n, answer);
-        if (answer == '?' || i == SIZE_MAX) {
-            code = FG_EXIT_USAGE; /* getopt has said why */
+        if (answer == '?' || answer == ':' || i == SIZE_MAX) {
+            code = bad_option(c, answer, argv[optind - 1]);
         } else if (i == n + COMMON_HELP) {
             print_command(stdout, c);
             code = FG_EXIT_OK;

@@ -280,7 +280,8 @@ static int run(struct fg_cli *cli, void *state, int argc, char **argv)
     if (argc > 0)
         return fg_cli_fail(FG_EXIT_USAGE, "usage: fragua demo %s", fg_cli_demo.usage);
     if (!port || (s->port && port != (unsigned)s->port))
-        return fg_cli_fail(FG_EXIT_FAILED, "port %u on 127.0.0.1 is in use: choose another by --port", (unsigned)s->port);
+        return fg_cli_fail(FG_EXIT_FAILED, "port %u on 127.0.0.1 is in use: choose another by --port",
+                           (unsigned)s->port);
     d.mails = count_mails(mails, 2);
     if (!d.mails)
         return fg_cli_fail(FG_EXIT_FAILED, "no sample mails in \"%s\": name a folder by --mails", mails);

@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "cli/cli.h"
+#include "host/process.h"
 
 #define OUTPUT_MAX (1024u * 1024u)
 
@@ -77,7 +78,7 @@ static int one(struct fg_cli *cli, const char *name, enum fg_conf_doc format, st
     struct fg_plugin_file *file;
     struct fg_error err = FG_ERROR_NULL;
 
-    if (fg_plugin_load(&cli->plugins, name, &file, &err) < 0)
+    if (fg_plugin_probe(&cli->plugins, name, &file, &err) < 0)
         return fg_cli_fail(FG_EXIT_FAILED, "%s", err.text);
     write_plugin(out, file, format);
     fg_plugin_file_unref(file);
@@ -110,7 +111,7 @@ static int list(struct fg_cli *cli, enum fg_conf_doc format, struct fg_buf *out)
     for (size_t i = 0; i < n; i++) {
         struct fg_plugin_file *file;
         struct fg_error err = FG_ERROR_NULL;
-        if (fg_plugin_load(&cli->plugins, names[i], &file, &err) < 0) {
+        if (fg_plugin_probe(&cli->plugins, names[i], &file, &err) < 0) {
             code = fg_cli_fail(FG_EXIT_FAILED, "%s", err.text);
             continue;
         }

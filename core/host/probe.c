@@ -16,6 +16,16 @@
 #include "host/process-private.h"
 
 #define PROBE_SECONDS 10u /* for all plugins of a file together */
+
+/* What the child is to try: a file with all its plugins, or the loading of one plugin (file NULL). */
+struct trial {
+    const char *file;
+    struct fg_slice text;
+    const char *const *sets;
+    size_t n_sets;
+    const struct fg_plugin_path *plugins;
+    const char *name;
+};
 #define SAID_MAX 512u
 
 static void say(int fd, char what, const char *text)
@@ -75,12 +85,20 @@ static void open_every_node(const struct fg_config *c, int fd)
     }
 }
 
-__attribute__((noreturn)) static void child(const char *path, struct fg_slice text, const char *const *sets,
-                                            size_t n_sets, const struct fg_plugin_path *plugins, int fd)
+static void try_file(const struct trial *t, const struct fg_plugin_path *told, int fd)
 {
-    struct fg_plugin_path told = *plugins;
     struct fg_conf_faults faults = FG_CONF_FAULTS_NULL;
     struct fg_config *config = NULL;
+
+    if (fg_config_load(t->file, t->text, t->sets, t->n_sets, told, &config, &faults) == 0)
+        open_every_node(config, fd);
+    /* faults of the file are found, and told, once more by the parent */
+}
+
+__attribute__((noreturn)) static void child(const struct trial *t, int fd)
+{
+    struct fg_plugin_path told = *t->plugins;
+    struct fg_plugin_file *file;
     const struct rlimit no_core = { 0, 0 };
     const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1 };
 
@@ -91,9 +109,10 @@ __attribute__((noreturn)) static void child(const char *path, struct fg_slice te
         (void)signal(signals[i], SIG_DFL);
     told.loading = say_loading;
     told.loading_arg = &fd;
-    if (fg_config_load(path, text, sets, n_sets, &told, &config, &faults) == 0)
-        open_every_node(config, fd);
-    /* faults of the file are found, and told, once more by the parent */
+    if (t->file)
+        try_file(t, &told, fd);
+    else
+        (void)fg_plugin_load(&told, t->name, &file, NULL); /* why it is refused, the parent finds too */
     say(fd, 'D', "");
     _exit(0);
 }
@@ -163,7 +182,7 @@ static int judge(const struct heard *heard, bool hangs, int status, struct fg_er
         return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "plugin \"%s\" hangs while being %s: no end after %u s",
                                      heard->plugin, doing, PROBE_SECONDS));
     if (!heard->plugin[0] && heard->doing != 'D' && !heard->error[0])
-        return fg_raise(fg_error_set(err, FG_E_INTERNAL, 0, "the process that tries the plugins ended before the first"));
+        return fg_raise(fg_error_set(err, FG_E_INTERNAL, 0, "the process that tries plugins ended before the first"));
     if (WIFSIGNALED(status) && heard->plugin[0])
         return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "plugin \"%s\" crashes while being %s (%s)", heard->plugin,
                                      doing, strsignal(WTERMSIG(status))));
@@ -175,8 +194,7 @@ static int judge(const struct heard *heard, bool hangs, int status, struct fg_er
     return 0;
 }
 
-int fg_config_probe(const char *path, struct fg_slice text, const char *const *sets, size_t n_sets,
-                    const struct fg_plugin_path *plugins, struct fg_error *err)
+static int try_in_child(const struct trial *t, struct fg_error *err)
 {
     struct heard heard = { .doing = 'L' };
     int fds[2], status = 0;
@@ -188,7 +206,7 @@ int fg_config_probe(const char *path, struct fg_slice text, const char *const *s
     pid = fork();
     if (pid == 0) {
         close(fds[0]);
-        child(path, text, sets, n_sets, plugins, fds[1]);
+        child(t, fds[1]);
     }
     close(fds[1]);
     if (pid < 0) {
@@ -203,4 +221,21 @@ int fg_config_probe(const char *path, struct fg_slice text, const char *const *s
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
     return fg_pass(judge(&heard, hangs, status, err));
+}
+
+int fg_config_probe(const char *path, struct fg_slice text, const char *const *sets, size_t n_sets,
+                    const struct fg_plugin_path *plugins, struct fg_error *err)
+{
+    const struct trial t = { .file = path, .text = text, .sets = sets, .n_sets = n_sets, .plugins = plugins };
+
+    return fg_pass(try_in_child(&t, err));
+}
+
+int fg_plugin_probe(const struct fg_plugin_path *plugins, const char *name, struct fg_plugin_file **ret,
+                    struct fg_error *err)
+{
+    const struct trial t = { .plugins = plugins, .name = name };
+    int r = try_in_child(&t, err);
+
+    return fg_pass(r < 0 ? r : fg_plugin_load(plugins, name, ret, err));
 }

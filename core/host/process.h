@@ -51,3 +51,6 @@ void fg_follow_stop(struct fg_follow *follow);
  */
 int fg_config_probe(const char *path, struct fg_slice text, const char *const *sets, size_t n_sets,
                     const struct fg_plugin_path *plugins, struct fg_error *err);
+/* fg_plugin_load() of a plugin that may crash or hang while it is loaded: tried in a child process first. */
+int fg_plugin_probe(const struct fg_plugin_path *plugins, const char *name, struct fg_plugin_file **ret,
+                    struct fg_error *err);

@@ -2,6 +2,7 @@
 /* JSON Schema of the pipeline file, made from its tables and from the plugins found. */
 #include "base/json.h"
 #include "host/config.h"
+#include "host/process.h"
 
 
 static void plugin_member(struct fg_json_writer *w, void *name)
@@ -24,7 +25,7 @@ static void write_plugins(struct fg_json_writer *w, const struct fg_plugin_path 
     fg_json_array(w);
     for (size_t i = 0; i < n; i++) {
         struct fg_plugin_file *file;
-        if (fg_plugin_load(path, names[i], &file, NULL) < 0)
+        if (fg_plugin_probe(path, names[i], &file, NULL) < 0)
             continue;
         if (file->plugin.kind == kind) {
             fg_conf_schema_write(w, file->plugin.options ? file->plugin.options : none, plugin_member,

@@ -54,6 +54,9 @@ def hello(plugin, options=""):
     return f"http:\n  plugins:\n    - {{plugin: {plugin}{options}}}\n"
 
 
+ANY_PORT = "http:\n  listen: 127.0.0.1:0\n  plugins: [{plugin: good-order}]\n"
+
+
 # (name, text, line, column, part of the message)
 BAD_YAML = [
     ("a tab", "http:\n\tplugins: []\n", 2, 1, ""),
@@ -100,7 +103,8 @@ def test_bad_yaml_is_blamed_at_its_line_and_column(fragua, text, line, column, p
 def test_faults_are_also_written_as_json(fragua):
     path = fragua.config("htp: {}\nlimits: {workers: many}\n")
     faults = json.loads(fragua.call("validate", path, "--format", "json", code=CONFIG).stdout.text)
-    assert [(fault["file"], fault["line"], fault["column"]) for fault in faults] == [(str(path), 1, 1), (str(path), 2, 19)]
+    places = [(fault["file"], fault["line"], fault["column"]) for fault in faults]
+    assert places == [(str(path), 1, 1), (str(path), 2, 19)]
 
 
 @pytest.mark.parametrize("command", [("run", "-c"), ("validate",)])
@@ -188,8 +192,10 @@ def test_a_role_that_no_pipeline_has_is_a_wrong_file(fragua):
     (("rnu",), "there is no command \"rnu\"; did you mean \"run\"?"),
     (("something",), "there is no command \"something\""),
     (("run",), "usage: fragua run -c FILE"),
-    (("run", "-c"), "'c'"),
-    (("run", "--no-such"), "no-such"),
+    (("run", "-c"), "option \"-c\" needs a value"),
+    (("run", "--role"), "option \"--role\" needs a value"),
+    (("run", "-x"), "there is no option \"-x\""),
+    (("run", "--no-such"), "there is no option \"--no-such\"; see `fragua run --help`"),
     (("run", "-c", "x", "more"), "usage: fragua run"),
     (("run", "-c", "x", "--role", "leader"), "--role is producer, consumer or both, not \"leader\""),
     (("run", "-c", "x", "--log-level", "loud"), "--log-level is error, warn, info or debug, not \"loud\""),
@@ -234,6 +240,15 @@ def test_plugins_are_listed_in_three_formats(fragua):
     assert "| `transform-upper` | transform | 1.0 | makes values upper case |" in markdown
 
 
+def test_a_plugin_that_crashes_spoils_neither_list_nor_schema(fragua):
+    answer = fragua.call("plugins", "--plugin-dir", BAD_PLUGINS, code=FAILED)
+    assert "fragua: plugin \"bad-crash\" crashes while being loaded" in answer.stderr.text
+    assert "\ngood-order " in "\n" + answer.stdout.text
+    answer = fragua.call("plugins", "bad-exit", code=FAILED, env={"FRAGUA_PLUGIN_PATH": BAD_PLUGINS})
+    assert "plugin \"bad-exit\" ends the process while being loaded" in one_line(answer.stderr.text)
+    assert "good-order" in fragua.call("schema", "--plugin-dir", BAD_PLUGINS).stdout.text
+
+
 def test_one_plugin_shows_its_options(fragua):
     described = json.loads(fragua.call("plugins", "sink-log", "--plugin-dir", EXAMPLES, "--format", "json").stdout.text)
     assert [option["key"] for option in described["options"]] == ["width", "pass"]
@@ -242,7 +257,10 @@ def test_one_plugin_shows_its_options(fragua):
     assert "did you mean \"sink-log\"?" in one_line(answer.stderr.text)
 
 
-@pytest.mark.parametrize("example", sorted((TOP / "examples/plugins").glob("*/example.yaml")), ids=lambda p: p.parent.name)
+EXAMPLE_FILES = sorted((TOP / "examples/plugins").glob("*/example.yaml"))
+
+
+@pytest.mark.parametrize("example", EXAMPLE_FILES, ids=lambda path: path.parent.name)
 def test_each_example_is_valid(fragua, example):
     fragua.call("validate", example, "--plugin-dir", EXAMPLES)
 
@@ -280,7 +298,7 @@ def test_a_signal_ends_it_in_order(simulators, number, name):
 
 
 def test_a_second_signal_ends_it_at_once(fragua):
-    process = fragua.run(hello("good-order").replace("http:", "http:\n  listen: 127.0.0.1:0"), "--plugin-dir", BAD_PLUGINS)
+    process = fragua.run(ANY_PORT, "--plugin-dir", BAD_PLUGINS)
     process.wait_log("started")
     process.signal(signal.SIGTERM)
     process.signal(signal.SIGINT)
@@ -336,8 +354,7 @@ def test_a_secret_of_the_wrong_type_is_not_shown(fragua):
 
 
 def test_log_lines_are_json_where_asked(fragua):
-    process = fragua.run(hello("good-order").replace("http:", "http:\n  listen: 127.0.0.1:0"), "--plugin-dir", BAD_PLUGINS,
-                         "--log-format", "json")
+    process = fragua.run(ANY_PORT, "--plugin-dir", BAD_PLUGINS, "--log-format", "json")
     process.wait_log("started")
     process.stop()
     assert [json.loads(line)["level"] for line in process.stderr.lines]
