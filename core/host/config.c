@@ -107,7 +107,8 @@ static void check_tokens(struct loading *l, const struct fg_conf_node *http)
         if (!t->sha256 || !t->name)
             continue;
         if (strlen(t->sha256) != 64 || strspn(t->sha256, "0123456789abcdefABCDEF") != 64)
-            fault(l, http, "token \"%s\": `sha256` is 64 hex digits, as `printf %%s TOKEN | sha256sum` prints", t->name);
+            fault(l, http, "token \"%s\": `sha256` is 64 hex digits, as `printf %%s TOKEN | sha256sum` prints",
+                  t->name);
         for (size_t k = 0; k < t->scopes.len; k++)
             if (strcmp(t->scopes.items[k], "read") != 0 && strcmp(t->scopes.items[k], "control") != 0)
                 fault(l, http, "token \"%s\": scopes are read and control, not \"%s\"", t->name, t->scopes.items[k]);

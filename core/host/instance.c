@@ -263,8 +263,8 @@ int fg_instance_open(struct fg_instance *i, struct fg_process *process, const st
         .pipeline = pipeline,
     };
     if (i->ops->open(&i->host, config->values_struct, &i->self, &why) < 0)
-        return fg_raise(fg_error_set(err, why.code ? why.code : FG_E_INTERNAL, 0, "%s%s%s: %s", pipeline ? pipeline : "",
-                                     pipeline ? "." : "", config->node, why.text));
+        return fg_raise(fg_error_set(err, why.code ? why.code : FG_E_INTERNAL, 0, "%s%s%s: %s",
+                                     pipeline ? pipeline : "", pipeline ? "." : "", config->node, why.text));
     if (!i->self)
         return fg_raise(fg_error_set(err, FG_E_INTERNAL, 0, "%s%s%s: plugin \"%s\" opened without an instance",
                                      pipeline ? pipeline : "", pipeline ? "." : "", config->node, i->ops->name));
@@ -277,7 +277,8 @@ int fg_instance_start(struct fg_instance *i, struct fg_error *err)
 
     if (i->ops->start && i->ops->start(i->self, &why) < 0)
         return fg_raise(fg_error_set(err, why.code ? why.code : FG_E_INTERNAL, 0, "%s%s%s: %s",
-                                     i->pipeline ? i->pipeline : "", i->pipeline ? "." : "", i->config->node, why.text));
+                                     i->pipeline ? i->pipeline : "", i->pipeline ? "." : "", i->config->node,
+                                     why.text));
     i->started = true;
     return 0;
 }

@@ -87,8 +87,8 @@ static void write_responses(struct fg_json_writer *w, const struct fg_route *rou
         write_content(w, route->response_schema);
     fg_json_object_end(w);
     fg_json_key(w, "default");
-    fg_json_raw(w, (struct fg_slice)FG_SLICE("{\"description\":\"what went wrong, as RFC 9457\",\"content\":{\"application/"
-                                             "problem+json\":{\"schema\":{\"type\":\"object\"}}}}"));
+    fg_json_raw(w, (struct fg_slice)FG_SLICE("{\"description\":\"what went wrong, as RFC 9457\",\"content\":{"
+                                             "\"application/problem+json\":{\"schema\":{\"type\":\"object\"}}}}"));
     fg_json_object_end(w);
 }
 
@@ -155,7 +155,8 @@ void fg_openapi_write(struct fg_json_writer *w, const struct fg_http_server *ser
     fg_json_object_end(w);
     write_paths(w, routes);
     fg_json_key(w, "components");
-    fg_json_raw(w, (struct fg_slice)FG_SLICE("{\"securitySchemes\":{\"token\":{\"type\":\"http\",\"scheme\":\"bearer\"}}}"));
+    fg_json_raw(w, (struct fg_slice)FG_SLICE("{\"securitySchemes\":{\"token\":{\"type\":\"http\","
+                                             "\"scheme\":\"bearer\"}}}"));
     fg_json_object_end(w);
     free(routes);
 }

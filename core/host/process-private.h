@@ -74,7 +74,8 @@ extern const struct fg_services fg_host_services;
 int fg_instance_open(struct fg_instance *instance, struct fg_process *process, const struct fg_config_node *config,
                      const char *pipeline, struct fg_error *err);
 int fg_instance_start(struct fg_instance *instance, struct fg_error *err);
-void fg_instance_stop(struct fg_instance *instance, fg_done_cb done, void *arg); /* done at once where there is nothing to stop */
+/* done() at once where there is nothing to stop. */
+void fg_instance_stop(struct fg_instance *instance, fg_done_cb done, void *arg);
 void fg_instance_close(struct fg_instance *instance); /* repeatable */
 
 int fg_process_open_bus(struct fg_process *process, struct fg_error *err);

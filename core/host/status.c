@@ -282,7 +282,8 @@ int fg_process_report(struct fg_process *p, enum fg_report what, const char *nam
     else if (what == FG_REPORT_OPENAPI && p->server)
         fg_openapi_write(&w, p->server);
     if (r == 0 && (buf.failed || buf.len == 0))
-        r = fg_raise(fg_error_set(err, FG_E_LIMIT, 0, "the report is larger than %u bytes, or there is none", REPORT_MAX));
+        r = fg_raise(fg_error_set(err, FG_E_LIMIT, 0, "the report is larger than %u bytes, or there is none",
+                                  REPORT_MAX));
     if (r == 0) {
         fg_log_redact(p->log, buf.data);
         write(arg, (struct fg_slice){ buf.data, strlen(buf.data) });

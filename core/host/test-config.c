@@ -217,7 +217,8 @@ static void take_secret(void *arg, struct fg_slice secret)
 
 static void every_secret_is_told_to_be_hidden(void **state)
 {
-    struct loaded l = load("kafka: {bootstrap.servers: \"a:1\", sasl: {mechanism: PLAIN, username: u, password: hush}}\n"
+    struct loaded l = load("kafka: {bootstrap.servers: \"a:1\",\n"
+                           "  sasl: {mechanism: PLAIN, username: u, password: hush}}\n"
                            "http: {plugins: [{plugin: good-order, secret: quiet}]}\n");
     struct fg_buf buf = FG_BUF_INIT(100);
 

@@ -206,7 +206,8 @@ static void an_instance_that_cannot_open_is_named(void **state)
 {
     struct bed bed;
 
-    bed_init(&bed, "kafka: {embedded: true}\nhttp: {listen: \"127.0.0.1:0\", plugins: [" HELLO ", {plugin: bad-refuse}]}\n"
+    bed_init(&bed, "kafka: {embedded: true}\n"
+                   "http: {listen: \"127.0.0.1:0\", plugins: [" HELLO ", {plugin: bad-refuse}]}\n"
                    "pipelines: {p: {input: {topic: t}, sink: {plugin: sink-log}}}\n");
     assert_true(bed_start(&bed, FG_ROLE_BOTH) < 0);
     assert_string_equal(bed.err.text, "http.plugins.1: this plugin never opens: take another");
