@@ -32,7 +32,7 @@ static const char json_type[] = "application/json";
 static void reply_buf(struct control *c, struct fg_exchange *x, const char *type, struct fg_buf *buf)
 {
     if (buf->failed)
-        c->host->svc->exchange_problem(x, 500, "too large", "the answer is larger than 16 MiB: ask for less by ?limit=");
+        c->host->svc->exchange_problem(x, 500, "too large", "the answer is larger than 16 MiB: use ?limit=");
     else
         c->host->svc->exchange_reply(x, 200, type, fg_buf_slice(buf));
     fg_buf_deinit(buf);
@@ -47,7 +47,7 @@ static void reply_report(struct control *c, struct fg_exchange *x, enum fg_repor
     if (c->host->svc->report(c->host, what, name, fg_buf_write_cb, &buf, &err) < 0)
         c->host->svc->exchange_problem(x, err.code == FG_E_NOT_FOUND ? 404 : 500,
                                        err.code == FG_E_NOT_FOUND ? "not found" : "no report", err.text);
-    else if (status == 200)
+    else if (status == 200 || buf.failed)
         reply_buf(c, x, type, &buf);
     else
         c->host->svc->exchange_reply(x, status, type, fg_buf_slice(&buf));
@@ -110,7 +110,7 @@ static bool read_name(struct control *c, struct fg_exchange *x, char *ret, size_
 {
     struct fg_slice name = c->host->svc->exchange_param(x, "name");
 
-    if (name.len == 0 || name.len >= size) {
+    if (name.len == 0 || name.len >= size || memchr(name.ptr, '\0', name.len)) {
         c->host->svc->exchange_problem(x, 404, "not found", "there is no such pipeline");
         return false;
     }
@@ -170,7 +170,8 @@ static bool read_filter(struct control *c, struct fg_exchange *x, struct window_
 
     if ((limit.len && (!fg_parse_int(limit, &n) || n < 1 || n > LIMIT_MAX)) ||
         (before.len && (!fg_parse_int(before, &number) || number < 1))) {
-        svc->exchange_problem(x, 400, "bad query", "`limit` is a number from 1 to 1000, `before` the `next` of an answer");
+        svc->exchange_problem(x, 400, "bad query",
+                              "`limit` is a number from 1 to 1000, `before` the `next` of an answer");
         return false;
     }
     *ret = (struct window_filter){ .text = svc->exchange_query(x, "text"), .type = svc->exchange_query(x, "type"),
@@ -209,7 +210,7 @@ static void reply_item(struct control *c, struct fg_exchange *x, enum window_kin
     if (item)
         c->host->svc->exchange_reply(x, 200, json_type, fg_slice_make(item->value, item->len));
     else
-        c->host->svc->exchange_problem(x, 404, "not found", "no such document among the latest: older ones are in Kafka");
+        c->host->svc->exchange_problem(x, 404, "not found", "not among the latest; older ones are in Kafka");
 }
 
 static void get_document(void *self, struct fg_exchange *x)
@@ -226,7 +227,8 @@ static void reply_asset(struct control *c, struct fg_exchange *x, const char *ty
                         size_t size)
 {
     c->host->svc->exchange_set_header(x, "Content-Security-Policy",
-                                      "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+                                      "default-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
+                                      "frame-ancestors 'none'");
     c->host->svc->exchange_set_header(x, "Referrer-Policy", "no-referrer");
     c->host->svc->exchange_reply(x, 200, type, fg_slice_make(bytes, size));
 }
@@ -310,8 +312,13 @@ static int start(void *self, struct fg_error *err)
     (void)err;
     for (size_t k = 0; (topic = c->host->svc->topic_at(c->host, k, &role, &pipeline)); k++) {
         struct fg_error why = FG_ERROR_NULL;
-        if (strcmp(role, "output") != 0 || c->n_follows == TOPICS_MAX || followed_before(c, k, topic))
+        if (strcmp(role, "output") != 0 || followed_before(c, k, topic))
             continue;
+        if (c->n_follows == TOPICS_MAX) {
+            c->host->svc->log(c->host, FG_LOG_WARN, "cannot show \"%s\": %u topics are shown already", topic,
+                              TOPICS_MAX);
+            continue;
+        }
         c->follows[c->n_follows] = c->host->svc->follow(c->host, topic, c->config->window, on_record, c, &why);
         if (c->follows[c->n_follows])
             c->n_follows++;
@@ -359,7 +366,8 @@ static void close_control(void *self)
 
 static const struct fg_option options[] = {
     { .key = "window", .type = FG_OPTION_INTEGER, .fallback = "500", .min = 1, .max = 100000, .unit = "records",
-      .offset = offsetof(struct config, window), .summary = "documents and entities records kept for the API and the page" },
+      .offset = offsetof(struct config, window),
+      .summary = "documents and entities records kept for the API and the page" },
     { .key = "window-bytes", .type = FG_OPTION_SIZE, .fallback = "8MiB", .min = 65536, .max = INT64_C(1) << 30,
       .unit = "bytes", .offset = offsetof(struct config, window_bytes), .summary = "bytes of them at most" },
     FG_OPTION_END,

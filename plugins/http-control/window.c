@@ -45,7 +45,8 @@ void window_add(struct window *w, enum window_kind kind, struct fg_slice value)
     struct window_item item = { .kind = kind, .len = value.len };
     struct fg_slice own;
 
-    if (value.len > w->bytes_max || fg_json_find(value, id_pointer[kind]).kind != FG_JSON_STRING)
+    if (value.len > w->bytes_max || !fg_json_valid(value) ||
+        fg_json_find(value, id_pointer[kind]).kind != FG_JSON_STRING)
         return;
     item.value = fg_strdup_slice(value);
     if (!item.value)
@@ -133,7 +134,7 @@ static void write_entity(struct fg_json_writer *out, struct fg_json_value entity
     fg_json_object(out);
     while (fg_json_each(entity, &pos, &key, &member)) {
         struct fg_buf name = FG_BUF_INIT(256);
-        if (fg_json_decode_string(key, &name)) {
+        if (fg_json_decode_string(key, &name) && name.len && !fg_slice_is(fg_buf_slice(&name), "document")) {
             fg_json_key(out, name.data);
             fg_json_raw(out, member.raw);
         }
@@ -145,14 +146,14 @@ static void write_entity(struct fg_json_writer *out, struct fg_json_value entity
 }
 
 static size_t write_entities_of(struct fg_json_writer *out, const struct window_item *item,
-                                const struct window_filter *f)
+                                const struct window_filter *f, size_t limit)
 {
     struct fg_slice value = { item->value, item->len };
     struct fg_json_value entities = fg_json_find(value, "/entities"), entity;
     struct fg_slice document = fg_json_find(value, "/document").raw;
     size_t pos = 0, n = 0;
 
-    while (fg_json_each(entities, &pos, NULL, &entity)) {
+    while (n < limit && fg_json_each(entities, &pos, NULL, &entity)) {
         if (!passes(fg_json_find(entity.raw, "/type").raw, f->type, false) ||
             !passes(fg_json_find(entity.raw, "/text").raw, f->text, true))
             continue;
@@ -172,7 +173,7 @@ void window_write_entities(const struct window *w, const struct window_filter *f
     fg_json_key(out, "entities");
     fg_json_array(out);
     while (written < f->limit && (item = older(w, f, WINDOW_ENTITIES, &k))) {
-        written += write_entities_of(out, item, f);
+        written += write_entities_of(out, item, f, f->limit - written);
         last = item->number;
     }
     fg_json_array_end(out);

@@ -24,7 +24,10 @@ struct window {
 
 bool window_init(struct window *w, size_t records_max, size_t bytes_max); /* false: no memory */
 void window_deinit(struct window *w);
-/* Copies a value in; the oldest make room. One larger than the whole window, or without a document id, is left out. */
+/*
+ * Copies a value in; the oldest make room. One larger than the whole window, or that is no JSON with a document id, is
+ * left out.
+ */
 void window_add(struct window *w, enum window_kind kind, struct fg_slice value);
 
 struct window_filter {
@@ -35,7 +38,10 @@ struct window_filter {
 
 /* {"documents":[...],"next":N}: whole documents, newest first. */
 void window_write_documents(const struct window *w, const struct window_filter *filter, struct fg_json_writer *out);
-/* {"entities":[{entity members, "document":{...}}],"next":N}: newest record first, in order inside. */
+/*
+ * {"entities":[{entity members, "document":{...}}],"next":N}:
+ * newest record first, in order inside. The last record may be cut.
+ */
 void window_write_entities(const struct window *w, const struct window_filter *filter, struct fg_json_writer *out);
 /* The newest of a kind with this document id (not JSON); NULL: not in the window. */
 const struct window_item *window_find(const struct window *w, enum window_kind kind, struct fg_slice id);
