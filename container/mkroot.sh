@@ -94,6 +94,9 @@ group: files
 hosts: files dns
 EOF
 
+mkdir -p "$root/usr/share/doc/fragua"
+cp "$(dirname "$0")/../LICENSE" "$root/usr/share/doc/fragua/copyright"
+
 # Licences of what was taken, and the package records, one file each, by which scanners know the versions.
 xargs dpkg-query -S <"$work/files" 2>/dev/null | sed 's/: .*//' | tr ',' '\n' | tr -d ' ' >"$work/packages"
 echo ca-certificates >>"$work/packages"

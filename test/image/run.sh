@@ -92,7 +92,9 @@ if [ -z "$image" ]; then
     report $code 'the image builds' "$(tail -n 30 "$work/build")"
     [ $code = 0 ] || finish
     built=$image
-    echo "# built in $((SECONDS - began)) s, with $(grep -c 'warning:' "$work/build") compiler warnings"
+    echo "# built in $((SECONDS - began)) s"
+    warnings=$(grep -E '(warning|WARNING):' "$work/build")
+    report $((${#warnings} > 0)) 'the build warns of nothing' "$warnings"
 fi
 
 # --- what is in it
@@ -131,12 +133,14 @@ check 'it has no shell' has_no_file '(.*/)?(sh|bash|dash|ash|busybox)'
 check 'it has no package manager' has_no_file '(.*/)?(apt|apt-get|dpkg|rpm|apk|perl|python3[.0-9]*)'
 check 'it has no compiler, header or static library' has_no_file '(.*/)?(gcc|cc|ld)|usr/include/.*|.*\.a'
 check 'the program is there' has_file 'usr/bin/fragua'
-for plugin in source-graphmail transform-tabulate sink-nlp http-control; do
+for plugin in http-control serve-entities sim-graph sink-nlp source-graphmail transform-tabulate; do
     check "plugin $plugin is there" has_file "usr/lib/[^/]*/fragua/plugins/$plugin\\.so"
 done
 check 'sample mails for the demo are there' has_file 'usr/share/fragua/demo/.*'
+check 'schemas of records are there' has_file 'usr/share/fragua/schemas/.*\.json'
 check 'the CA roots are there' has_file 'etc/ssl/certs/ca-certificates.crt'
 check 'charset modules are there' has_file 'usr/lib/[^/]*/gconv/ISO8859-2\.so'
+check 'its licence is there' has_file 'usr/share/doc/fragua/copyright'
 check 'licences of what it holds are there' has_file 'usr/share/doc/librdkafka1/copyright'
 check 'package records for scanners are there' has_file 'var/lib/dpkg/status.d/librdkafka1'
 check 'it runs as 65532' declares '{{.Config.User}}' 65532:65532
