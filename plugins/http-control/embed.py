@@ -4,7 +4,8 @@ import pathlib
 import sys
 
 out, *files = map(pathlib.Path, sys.argv[1:])
-text = "/* SPDX-License-Identifier: Apache-2.0 */\n/* The page's files as arrays. Made by embed.py. */\n#include \"assets.h\"\n"
+text = "/* SPDX-License-Identifier: Apache-2.0 */\n/* The page's files as arrays. Made by embed.py. */\n"
+text += '#include "assets.h"\n'
 for file in files:
     name = file.name.replace(".", "_").replace("-", "_")
     text += f"\nconst unsigned char asset_{name}[] = {{\n"

@@ -62,7 +62,8 @@ function pipelineRow(row, p) {
     if (p.trouble) {
         const why = document.createElement("span");
         why.className = "why";
-        why.textContent = p.trouble.text + (p.trouble.next_attempt_at ? "; next attempt " + time(p.trouble.next_attempt_at) : "");
+        const next = p.trouble.next_attempt_at;
+        why.textContent = p.trouble.text + (next ? "; next attempt " + time(next) : "");
         state.append(why);
     }
     cell(row, p.delivery);
@@ -103,7 +104,9 @@ function sentence(pipelines) {
     if (!pipelines.length)
         return "No pipeline runs in this process";
     const waiting = pipelines.filter((p) => p.state !== "running");
-    return waiting.length ? waiting.map((p) => p.name + " is " + p.state).join(", ") : "Mail is coming in and is being read";
+    if (waiting.length)
+        return waiting.map((p) => p.name + " is " + p.state).join(", ");
+    return "Mail is coming in and is being read";
 }
 
 async function refresh() {
