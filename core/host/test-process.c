@@ -148,6 +148,11 @@ static const char *get(struct bed *bed, const char *path)
     return bed->seen.data;
 }
 
+static void take_bytes(void *arg, struct fg_slice bytes)
+{
+    fg_buf_add_slice(arg, bytes);
+}
+
 #define HELLO "{plugin: control-hello, greeting: hi}"
 
 static void a_file_of_http_plugins_alone_serves_and_stops(void **state)
@@ -177,14 +182,18 @@ static void a_port_in_use_fails_the_start_and_nothing_stays(void **state)
     assert_int_equal(bind(fd, (struct sockaddr *)&a, size), 0);
     assert_int_equal(listen(fd, 1), 0);
     assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &size), 0);
-    (void)snprintf(yaml, sizeof(yaml), "http: {listen: \"127.0.0.1:%u\", plugins: [{plugin: good-order}]}\n",
+    (void)snprintf(yaml, sizeof(yaml),
+                   "kafka: {embedded: true}\npipelines: {p: {input: {topic: t}, sink: {plugin: sink-log}}}\n"
+                   "http: {listen: \"127.0.0.1:%u\", plugins: [{plugin: good-order}]}\n",
                    ntohs(a.sin_port));
     bed_init(&bed, yaml);
     assert_true(bed_start(&bed, FG_ROLE_BOTH) < 0);
     if (!strstr(bed.err.text, "127.0.0.1:") || !strstr(bed.err.text, "another program has this port"))
         fail_msg("%s", bed.err.text);
     assert_null(fg_process_http_address(bed.process));
+    assert_int_equal(fg_process_report(bed.process, FG_REPORT_PIPELINES, NULL, take_bytes, &bed.seen, &bed.err), 0);
     bed_stop(&bed);
+    assert_true(fg_process_report(bed.process, FG_REPORT_STATUS, NULL, take_bytes, &bed.seen, &bed.err) < 0);
     expect_log(&bed, (const char *const[]){ "callback open", "callback close", NULL });
     bed_deinit(&bed);
     close(fd);
@@ -264,11 +273,6 @@ static void a_file_without_a_pipeline_of_the_role_is_refused(void **state)
     assert_int_equal(bed.err.code, FG_E_CONFIG);
     assert_string_equal(bed.err.text, "the file has no pipeline of this role");
     bed_deinit(&bed);
-}
-
-static void take_bytes(void *arg, struct fg_slice bytes)
-{
-    fg_buf_add_slice(arg, bytes);
 }
 
 static void every_report_is_written_and_holds_no_secret(void **state)
