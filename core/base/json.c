@@ -468,6 +468,8 @@ struct fg_json_value fg_json_find(struct fg_slice doc, const char *pointer)
     struct scan s = { .doc = doc };
     unsigned depth_max = DEPTH_MAX;
 
+    if (doc.len == 0)
+        return none;
     skip_space(&s);
     while (*pointer != '\0') {
         struct fg_slice token;

@@ -217,7 +217,8 @@ static void line_add(struct line *line, const char *bytes, size_t len)
         line->cut = true;
         return;
     }
-    memcpy(line->text + line->len, bytes, len);
+    if (len > 0)
+        memcpy(line->text + line->len, bytes, len);
     line->len += len;
 }
 

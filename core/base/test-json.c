@@ -175,6 +175,8 @@ static void pointers_find_and_miss(void **state)
     assert_int_equal(fg_json_find(doc, "/a~1b/2").kind, FG_JSON_NONE);
     assert_int_equal(fg_json_find(doc, "/a~1b/00").kind, FG_JSON_NONE);
     assert_int_equal(fg_json_find(doc, "/a~1b/-").kind, FG_JSON_NONE);
+    assert_int_equal(fg_json_find(FG_SLICE_NULL, "").kind, FG_JSON_NONE);
+    assert_int_equal(fg_json_find(FG_SLICE_NULL, "/a").kind, FG_JSON_NONE);
     assert_int_equal(fg_json_find(doc, "/e/0").kind, FG_JSON_NONE);
     assert_int_equal(fg_json_find(doc, "/a/x").kind, FG_JSON_NONE);
     assert_int_equal(fg_json_find(doc, "a").kind, FG_JSON_NONE);
