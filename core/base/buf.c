@@ -102,6 +102,7 @@ void fg_buf_vprintf(struct fg_buf *buf, const char *format, va_list ap)
     if (buf->failed)
         return;
     va_copy(again, ap);
+    /* clang 14 loses sight of va_start in the caller: NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized) */
     n = vsnprintf(small, sizeof(small), format, ap);
     if (n < 0) {
         buf->failed = true;

@@ -48,6 +48,8 @@ static inline struct fg_list *fg_list_pop(struct fg_list *head)
     struct fg_list *l = head->next;
     if (l == head)
         return NULL;
-    fg_list_remove(l);
+    head->next = l->next;
+    l->next->prev = head;
+    l->prev = l->next = l;
     return l;
 }
