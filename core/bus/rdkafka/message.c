@@ -20,11 +20,11 @@ static void release(struct fg_bus_message *message)
 
 static struct fg_slice put(char **at, const void *bytes, size_t len)
 {
-    struct fg_slice s = {*at, len};
+    struct fg_slice s = {*at, bytes ? len : 0};
 
-    if (len)
-        memcpy(*at, bytes, len);
-    *at += len;
+    if (s.len)
+        memcpy(*at, bytes, s.len);
+    *at += s.len;
     return s;
 }
 
@@ -41,7 +41,7 @@ static size_t walk_headers(const rd_kafka_headers_t *from, size_t n, struct fg_h
         bytes += strlen(name) + size;
         if (to) {
             to[i].name = put(at, name, strlen(name));
-            to[i].value = put(at, value, value ? size : 0);
+            to[i].value = put(at, value, size);
         }
     }
     return bytes;

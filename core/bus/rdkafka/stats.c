@@ -74,6 +74,7 @@ static const char *const txn_states[] = {"Init",
                                          "AbortableError",
                                          "FatalError"};
 
+/* @last: what a counter stood at, kept by the caller; a gauge needs none. */
 static void update(struct fg_metrics *metrics, const struct number *number, const struct fg_label *labels, size_t n,
                    struct fg_slice object, double *last)
 {
@@ -86,7 +87,7 @@ static void update(struct fg_metrics *metrics, const struct number *number, cons
     metric = fg_metric_get(metrics, &number->decl, labels, n);
     if (number->decl.type == FG_METRIC_TYPE_GAUGE) {
         fg_metric_set(metric, d * number->scale);
-    } else if (d > *last) {
+    } else if (last && d > *last) {
         /* librdkafka counts anew with each handle, ours goes on. */
         fg_metric_add(metric, (d - *last) * number->scale);
         *last = d;
