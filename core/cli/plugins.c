@@ -135,10 +135,8 @@ static int run(struct fg_cli *cli, void *state, int argc, char **argv)
     code = argc == 1 ? one(cli, argv[0], s->format, &out) : list(cli, s->format, &out);
     if (out.failed)
         code = fg_cli_fail(FG_EXIT_FAILED, "the list is larger than %u bytes", OUTPUT_MAX);
-    else if (out.data)
-        (void)fputs(out.data, stdout);
-    if (!out.failed && out.len && out.data[out.len - 1] != '\n')
-        (void)fputc('\n', stdout);
+    else if (out.data && out.len)
+        (void)printf("%s%s", out.data, out.data[out.len - 1] == '\n' ? "" : "\n");
     fg_buf_deinit(&out);
     return code;
 }
