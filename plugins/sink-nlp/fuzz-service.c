@@ -9,16 +9,21 @@
 #include <fragua/kit/str.h>
 #include <fragua/kit/utf8.h>
 
-#include "base/assert.h"
 #include "entities.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void require(bool holds)
+{
+    if (!holds)
+        abort();
+}
 
 static int64_t integer(struct fg_slice entity, const char *pointer)
 {
     int64_t n = -1;
 
-    fg_assert(fg_parse_int(fg_json_find(entity, pointer).raw, &n));
+    require(fg_parse_int(fg_json_find(entity, pointer).raw, &n));
     return n;
 }
 
@@ -28,21 +33,21 @@ static void check_record(struct fg_slice text, struct fg_slice record, size_t n)
     int64_t last = 0;
     size_t pos = 0, found = 0;
 
-    fg_assert(fg_json_valid(record));
+    require(fg_json_valid(record));
     while (fg_json_each(list, &pos, NULL, &entity)) {
         int64_t start = integer(entity.raw, "/start"), from = integer(entity.raw, "/start_byte");
         int64_t to = integer(entity.raw, "/end_byte");
         struct fg_buf stands = FG_BUF_INIT(text.len + 1);
-        fg_assert(start >= last && from >= 0 && to > from && (size_t)to <= text.len);
-        fg_assert(fg_utf8_offset(text, (size_t)start) == (size_t)from);
-        fg_assert(fg_utf8_offset(text, (size_t)integer(entity.raw, "/end")) == (size_t)to);
-        fg_assert(fg_json_decode_string(fg_json_find(entity.raw, "/text").raw, &stands));
-        fg_assert(fg_slice_eq(fg_buf_slice(&stands), fg_slice_sub(text, (size_t)from, (size_t)to)));
+        require(start >= last && from >= 0 && to > from && (size_t)to <= text.len);
+        require(fg_utf8_offset(text, (size_t)start) == (size_t)from);
+        require(fg_utf8_offset(text, (size_t)integer(entity.raw, "/end")) == (size_t)to);
+        require(fg_json_decode_string(fg_json_find(entity.raw, "/text").raw, &stands));
+        require(fg_slice_eq(fg_buf_slice(&stands), fg_slice_sub(text, (size_t)from, (size_t)to)));
         fg_buf_deinit(&stands);
         last = start;
         found++;
     }
-    fg_assert(found == n);
+    require(found == n);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -62,10 +67,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (service_answer(data[0] & 1 ? SERVICE_GENERIC : SERVICE_SPACY, body, &answer, &err) == 0) {
         size_t all = answer.n + answer.malformed;
         entities_write(&in, &answer, &out, &dropped);
-        fg_assert(!out.failed && answer.n + dropped == all);
+        require(!out.failed && answer.n + dropped == all);
         check_record(in.text, fg_buf_slice(&out), answer.n);
     } else {
-        fg_assert(err.code && err.text[0]);
+        require(err.code && err.text[0]);
     }
     free(answer.spans);
     fg_buf_deinit(&text);
