@@ -204,8 +204,8 @@ static void add_cursor(struct fg_flow_publish *out, const struct fg_pipeline *p,
 }
 
 /*
- * Kafka's time is when a record was written, never the mail's own: brokers delete by it, and a mail of last year would be
- * gone as soon as it came. The mail's time is in ce_time and in the value.
+ * Kafka's time is when a record was written, never the mail's own: brokers delete by it, and a mail of last year would
+ * be gone as soon as it came. The mail's time is in ce_time and in the value.
  */
 static void stamp(struct fg_flow_publish *out, int64_t wall_ms)
 {

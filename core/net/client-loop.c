@@ -220,7 +220,8 @@ void client_loop_kick(struct fg_http_client *client)
 
 /*
  * CURLMOPT_TIMERFUNCTION. "At once" must not mean here and now, because curl is on the stack. An idle handle does it
- * right after, with one look at the sockets between two kicks; a timer of 1 ms would do too, and cost each request 1 ms.
+ * right after, with one look at the sockets between two kicks; a timer of 1 ms would do too, and cost each request
+ * that 1 ms.
  */
 static int on_timer_wanted(CURLM *multi, long timeout_ms, void *arg)
 {

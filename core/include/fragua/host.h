@@ -134,8 +134,8 @@ struct fg_services {
     int (*pipeline_action)(struct fg_host *host, const char *name, enum fg_pipeline_action action,
                            struct fg_error *err);
     /*
-     * Follows what arrives on a topic the pipelines name, committed records only, starting `tail` records before the end
-     * of each partition. No group, no offsets. NULL with err set: not a topic of the file.
+     * Follows what arrives on a topic the pipelines name, committed records only, starting `tail` records before the
+     * end of each partition. No group, no offsets. NULL with err set: not a topic of the file.
      */
     struct fg_follow *(*follow)(struct fg_host *host, const char *topic, int64_t tail, fg_follow_cb cb, void *arg,
                                 struct fg_error *err);

@@ -43,8 +43,8 @@ enum fg_scope {
 };
 
 /*
- * A route. `path` has literal segments and {parameters}; `{name...}` as the last one takes the rest. A literal wins over
- * a parameter. Schemas are JSON Schema texts or NULL; the OpenAPI page is made of these members and nothing else.
+ * A route. `path` has literal segments and {parameters}; `{name...}` as the last one takes the rest. A literal wins
+ * over a parameter. Schemas are JSON Schema texts or NULL; the OpenAPI page is made of these members and nothing else.
  */
 struct fg_route {
     const char *method;

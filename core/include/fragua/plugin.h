@@ -109,5 +109,7 @@ struct fg_plugin {
 /* Registration, last in the plugin's file: FG_PLUGIN(.kind = FG_KIND_SINK, .name = "sink-x", ...); */
 #define FG_PLUGIN(...)                                                                                                 \
     FG_PLUGIN_LINKAGE __attribute__((visibility("default"))) const struct fg_plugin fragua_plugin;                     \
-    const struct fg_plugin fragua_plugin = { .magic = FG_PLUGIN_MAGIC, .abi = FG_ABI, .size = sizeof(struct fg_plugin), \
+    const struct fg_plugin fragua_plugin = { .magic = FG_PLUGIN_MAGIC,                                                 \
+                                             .abi = FG_ABI,                                                            \
+                                             .size = sizeof(struct fg_plugin),                                         \
                                              __VA_ARGS__ }

@@ -33,7 +33,10 @@ struct fg_record_view {
     struct fg_slice output; /* output name; empty: the default output */
 };
 
-/* How to make a record. All slices are copied, unless `parent` is given: then those inside the parent's bytes are referenced. */
+/*
+ * How to make a record. All slices are copied, unless `parent` is given: then those inside the parent's bytes are
+ * referenced.
+ */
 struct fg_record_spec {
     struct fg_record_view view;
     struct fg_record *parent; /* borrowed; a reference is taken. NULL: none */

@@ -36,7 +36,15 @@ void fg_json_kv_int(struct fg_json_writer *w, const char *key, int64_t i);
 void fg_json_kv_bool(struct fg_json_writer *w, const char *key, bool b);
 
 /* Scanner. RFC 8259 strictly: valid UTF-8, no duplicates check, nesting at most 64. */
-enum fg_json_kind { FG_JSON_NONE, FG_JSON_NULL, FG_JSON_BOOL, FG_JSON_NUMBER, FG_JSON_STRING, FG_JSON_ARRAY, FG_JSON_OBJECT };
+enum fg_json_kind {
+    FG_JSON_NONE,
+    FG_JSON_NULL,
+    FG_JSON_BOOL,
+    FG_JSON_NUMBER,
+    FG_JSON_STRING,
+    FG_JSON_ARRAY,
+    FG_JSON_OBJECT
+};
 
 struct fg_json_value {
     enum fg_json_kind kind; /* NONE: not there */
@@ -50,4 +58,5 @@ struct fg_json_value fg_json_find(struct fg_slice doc, const char *pointer);
 bool fg_json_each(struct fg_json_value container, size_t *pos, struct fg_slice *ret_key, struct fg_json_value *ret);
 /* Decodes a string (raw with quotes) into UTF-8; lone surrogates become U+FFFD. false: not a string, or out->failed. */
 bool fg_json_decode_string(struct fg_slice raw, struct fg_buf *out);
-bool fg_json_string_is(struct fg_slice raw, const char *cstr); /* decoded compare without a copy where there is no escape */
+/* Decoded compare, without a copy where there is no escape. */
+bool fg_json_string_is(struct fg_slice raw, const char *cstr);
