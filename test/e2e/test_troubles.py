@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stands in the way is readable: each trouble has its reason in the pipeline's state, and no mail is lost for it."""
+"""What stands in the way is readable: each trouble has its reason in the pipeline's state; no mail is lost for it."""
 import json
 import signal
 import time
@@ -58,7 +58,8 @@ def world(fragua, kafka, new_topic, free_port):
             for number, text in enumerate(texts):
                 value = text if isinstance(text, bytes) else json.dumps(
                     {"id": f"d{number}", "mailbox": "info@contoso.example", "subject": "s", "text": text}).encode()
-                producer.produce(self.topics["documents"], key=f"k{number}", value=value, headers={"ce_id": f"d{number}"})
+                producer.produce(self.topics["documents"], key=f"k{number}", value=value,
+                                 headers={"ce_id": f"d{number}"})
             producer.flush(30)
 
         def trouble(self, process, wanted, timeout=30):

@@ -109,7 +109,8 @@ def check_entities(messages, documents):
 
 def kcat(kafka, topic):
     """The values of a topic as kcat reads them, over mutual TLS."""
-    command = ["kcat", "-b", kafka.ssl, "-C", "-t", topic, "-e", "-q", "-f", "%s\n", "-X", "isolation.level=read_committed"]
+    command = ["kcat", "-b", kafka.ssl, "-C", "-t", topic, "-e", "-q", "-f", "%s\n",
+               "-X", "isolation.level=read_committed"]
     for name, value in kafka.tls_client().items():
         if name != "bootstrap.servers":
             command += ["-X", f"{name}={value}"]

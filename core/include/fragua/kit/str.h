@@ -24,7 +24,7 @@ bool fg_parse_duration_ms(struct fg_slice s, int64_t *ret_ms); /* 250ms 10s 5m 1
 bool fg_parse_size(struct fg_slice s, int64_t *ret_bytes);     /* 512 64KiB 4MiB 1GiB, also B */
 
 #define FG_DOUBLE_MAX 32
-/* The shortest text that reads back as the same finite double, as JSON writes it: "0.1", "1e+300". Returns its length. */
+/* The shortest text that reads back as the same finite double, as JSON writes it (0.1, 1e+300). Returns its length. */
 size_t fg_format_double(double d, char ret[FG_DOUBLE_MAX]);
 
 /* Edit distance of at most `max`, for "did you mean"; max + 1 when farther. Slices over 64 bytes are far. */
