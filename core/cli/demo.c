@@ -285,6 +285,8 @@ static int run(struct fg_cli *cli, void *state, int argc, char **argv)
     d.mails = count_mails(mails, 2);
     if (!d.mails)
         return fg_cli_fail(FG_EXIT_FAILED, "no sample mails in \"%s\": name a folder by --mails", mails);
+    if (strpbrk(mails, "\"\\$\n\t"))
+        return fg_cli_fail(FG_EXIT_USAGE, "the name of the mails' folder must have no quote, backslash or dollar");
     n = snprintf(text, sizeof(text), config_text, port, mails, port, port, port);
     if (n < 0 || (size_t)n >= sizeof(text))
         return fg_cli_fail(FG_EXIT_USAGE, "the name of the folder is too long");

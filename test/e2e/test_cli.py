@@ -215,6 +215,14 @@ def test_wrong_words_are_answered_with_usage(fragua, words, part):
     assert answer.stdout.text == ""
 
 
+def test_the_demo_refuses_a_folder_that_its_file_could_not_name(fragua):
+    folder = fragua.folder / "a\"b" / "somebody" / "inbox"
+    folder.mkdir(parents=True)
+    (folder / "1.eml").write_text("Subject: x\n\nx\n")
+    answer = fragua.call("demo", "--mails", fragua.folder / "a\"b", code=USAGE)
+    assert "must have no quote" in one_line(answer.stderr.text)
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_has_help(fragua, command):
     text = fragua.call(command, "--help").stdout.text
