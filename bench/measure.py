@@ -99,7 +99,7 @@ def figure_memory():
             where = "embedded broker" if broker == "true" else "no broker there"
             rss, anon = memory_mib(process.pid)
             add(f"idle RSS of a {role}, {where}", "MiB", [rss], "nginx", [peer[0]], "< 25")
-            add(f"  of it anonymous (RssAnon)", "MiB", [anon], "nginx", [peer[1]])
+            add("  of it anonymous (RssAnon)", "MiB", [anon], "nginx", [peer[1]])
 
 
 def figure_size():
