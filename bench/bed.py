@@ -77,7 +77,8 @@ class Bed:
         if core is not None and len(CORES) > 1:
             args = ("taskset", "-c", str(CORES[core]), *args)
         kwargs.setdefault("stdout", subprocess.DEVNULL)
-        process = subprocess.Popen([str(a) for a in args], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **kwargs)
+        process = subprocess.Popen([str(a) for a in args], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                   **kwargs)
         self.processes.append(process)
         return process
 

@@ -63,7 +63,8 @@ static uint64_t scan_members(const struct subject *s)
 static uint64_t cjson_members(const struct subject *s)
 {
     cJSON *tree = cJSON_ParseWithLength(s->bytes.ptr, s->bytes.len);
-    const cJSON *from = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(tree, "from"), "emailAddress");
+    const cJSON *sender = cJSON_GetObjectItemCaseSensitive(tree, "from");
+    const cJSON *from = cJSON_GetObjectItemCaseSensitive(sender, "emailAddress");
     const cJSON *body = cJSON_GetObjectItemCaseSensitive(tree, "body");
     uint64_t n = 0;
 

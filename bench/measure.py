@@ -149,7 +149,8 @@ def figure_server():
         script = bed.write("post.lua", POST)
         subjects = [("server, 200 bytes", server.pid, f"http://127.0.0.1:{port}/answer", None),
                     ("fragua run, GET /livez", serve.pid, f"http://127.0.0.1:{run_port}/livez", None),
-                    ("fragua run, POST recognise", serve.pid, f"http://127.0.0.1:{run_port}/entities/v1/recognise", script)]
+                    ("fragua run, POST recognise", serve.pid, f"http://127.0.0.1:{run_port}/entities/v1/recognise",
+                     script)]
         ours, peer = {s[0]: [] for s in subjects}, []
         for _ in range(7):
             peer.append(wrk(bed, nginx.pid, f"http://127.0.0.1:{nginx_port}/"))
@@ -227,7 +228,8 @@ def main():
             failed += 1
             print(f"run.sh: figure {name}: {error}", file=sys.stderr)
     print_table()
-    print(f"{len(CORES)} cores, load {load:.1f} before, {time.monotonic() - began:.0f} s. Ratio: fragua / peer, median of rounds.")
+    print(f"{len(CORES)} cores, load {load:.1f} before, {time.monotonic() - began:.0f} s. "
+          "Ratio: fragua / peer, median of rounds.")
     (BUILD / "bench.json").write_text(json.dumps({"cores": len(CORES), "load_before": load, "figures": rows}, indent=1))
     return 1 if failed else 0
 
