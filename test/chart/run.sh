@@ -129,6 +129,18 @@ has() { # FILE PATTERN...
     done
 }
 
+may() { # FILE [RESOURCE OPERATIONS]...: a KafkaUser's rights, in this order; of others only those added by hand
+    local file=$1 wanted= pattern
+    shift
+    while [ $# -gt 0 ]; do
+        pattern=literal
+        [[ $1 != transactionalId* ]] || pattern=prefix
+        wanted+="- resource: {type: $1, patternType: $pattern}"$'\n'"operations: [$2]"$'\n'
+        shift 2
+    done
+    diff <(sed -n '/^ *acls:$/,/^---/{/{type\|\[/{s/^ *//p}}' "$file") <(printf %s "$wanted")
+}
+
 documented() { # every key of values.yaml is in the schema and at least each section in the README
     local key missing=0
     for key in $(sed -n 's/^\([a-zA-Z]*\):.*/\1/p' "$chart/values.yaml"); do
@@ -178,19 +190,38 @@ check 'text: without HTTP there is no port, probe or Service' lacks "$text" 'con
 check 'minimal: one Deployment and one KafkaUser a role' \
     same_count "$minimal" '^kind: Deployment' '^kind: KafkaUser'
 check 'combined: one process runs both roles' has "$combined" '^ +- both$'
+check 'minimal: a replica goes by the name of its pod' \
+    same_count "$minimal" 'fieldPath: metadata.name' '^ +- \$\(POD_NAME\)$'
 documents "$minimal" '\nkind: Deployment\n' 'component: consumer\n' >"$work/consumer"
 check 'minimal: the consumer does not see the mailboxes'"' Secret" lacks "$work/consumer" 'graph'
 documents "$split" '\nkind: KafkaUser\n' 'component: producer\n' >"$work/user"
-check 'split: the producer writes its topics, in transactions of its own' has "$work/user" \
-    'type: transactionalId, name: fragua-, patternType: prefix' 'type: group, name: fragua-, patternType: prefix' \
-    'name: "Mail_Documents", patternType: literal' 'name: "fragua.cursors", patternType: literal' \
-    'operations: \[Read, Write, Describe, DescribeConfigs\]'
-check 'split: the producer has no right on entities' lacks "$work/user" 'mail.entities'
+check 'split: the producer writes its topics, in transactions of its own' may "$work/user" \
+    'topic, name: "Mail_Documents"' 'Read, Write, Describe' 'topic, name: "fragua.cursors"' 'Read, Write, Describe' \
+    'topic, name: "mail.dead"' 'Write, Describe' 'group, name: "fragua-ingest"' 'Read, Describe' \
+    'group, name: "fragua-reader"' 'Read, Describe' 'transactionalId, name: "fragua-ingest-"' 'Write, Describe'
 documents "$split" '\nkind: KafkaUser\n' 'component: consumer\n' >"$work/user"
-check 'split: the consumer reads documents' has "$work/user" \
-    'name: "Mail_Documents", patternType: literal' 'operations: \[Read, Describe, DescribeConfigs\]'
-check 'split: the consumer has no right on cursors' lacks "$work/user" 'fragua.cursors'
-check 'split: rights can be added' has "$work/user" 'name: mail.archive$'
+check 'split: the consumer reads documents and writes entities, also in a pipeline that was added' may "$work/user" \
+    'topic, name: "Mail_Documents"' 'Read, Describe' 'topic, name: "mail.archive"' 'Read, Write, Describe' \
+    'topic, name: "mail.dead"' 'Write, Describe' 'topic, name: "mail.entities"' 'Read, Write, Describe' \
+    'group, name: "fragua-archive"' 'Read, Describe' 'group, name: "fragua-reader"' 'Read, Describe' \
+    'group, name: "fragua-recognise"' 'Read, Describe' 'transactionalId, name: "fragua-archive-"' 'Write, Describe' \
+    'transactionalId, name: "fragua-recognise-"' 'Write, Describe'
+check 'split: rights can be added' has "$work/user" 'name: mail.audit$'
+render "$chart/ci/minimal-values.yaml" --set-string kafka.authentication=scram-sha-512 \
+    --set-file configText="$here/rights.yaml" --set producer.enabled=false >"$work/told.yaml"
+documents "$work/told.yaml" '\nkind: KafkaUser\n' >"$work/user"
+check 'rights follow from a pipeline file given as text' may "$work/user" \
+    'topic, name: "mail.dead"' 'Write, Describe' 'topic, name: "my.cursors"' 'Read, Write, Describe' \
+    'topic, name: "one"' 'Read, Write, Describe' 'topic, name: "others"' 'Read, Write, Describe' \
+    'topic, name: "two"' 'Read, Describe' 'group, name: "fragua-in"' 'Read, Describe' \
+    'group, name: "fragua-reader"' 'Read, Describe' 'group, name: "readers"' 'Read, Describe' \
+    'transactionalId, name: "fragua-in-"' 'Write, Describe' 'transactionalId, name: "fragua-out-"' 'Write, Describe'
+render "$chart/ci/existing-configmap-values.yaml" --set kafka.users.create=true,consumer.kafkaUserSecret= \
+    >"$work/unseen.yaml"
+documents "$work/unseen.yaml" '\nkind: KafkaUser\n' >"$work/user"
+check 'existing-configmap: rights on what begins as the program'"'"'s own names do' has "$work/user" \
+    'type: transactionalId, name: fragua-, patternType: prefix' 'type: group, name: fragua-, patternType: prefix' \
+    'name: "mail.documents", patternType: literal'
 documents "$split" '\nkind: KafkaTopic\n' 'topicName: "fragua.cursors"' >"$work/cursors"
 check 'split: cursors are compacted, and kept at uninstall' has "$work/cursors" \
     'cleanup.policy: compact' 'helm.sh/resource-policy: keep'
@@ -230,6 +261,7 @@ refused 'a role that does not exist is refused' 'role must be one of' \
 refused 'an unknown section of the pipeline file is refused' 'config: Additional property pipeline' \
     render "$base" --set config.pipeline.x=1
 refused 'an old Kubernetes is refused' 'requires kubeVersion' render "$base" --kube-version 1.29.0
+refused 'a pipeline file that is not YAML is refused' 'is not YAML' render "$base" --set configText='a: ]'
 refused 'both roles off is refused' 'nothing would run' \
     render "$base" --set producer.enabled=false --set consumer.enabled=false
 refused 'no token is refused' 'http.token.sha256' render "$base" --set http.token.existingSecret=

@@ -95,26 +95,73 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- default (include "fragua.roleName" .) (get .root.Values .role).existingConfigMap -}}
 {{- end -}}
 
-{{/* The rights of a role's KafkaUser. What a role writes it also reads: the API shows the latest of it.
-     Transactions and groups of fragua all begin with "fragua-". */}}
+{{/* The rights of a role's KafkaUser: what its pipeline file says, and no more. Of outputs the API shows the latest,
+     so they are also read; "fragua-reader" is the group for that. Names by ${...} are known only in the pod. */}}
 {{- define "fragua.acls" -}}
+{{- if (get .root.Values .role).existingConfigMap -}}
+{{- include "fragua.acls.unseen" . -}}
+{{- else -}}
+{{- $file := include "fragua.config" . | fromYaml -}}
+{{- with $file.Error -}}
+{{- fail (printf "fragua: the pipeline file of the %s is not YAML: %s" $.role .) -}}
+{{- end -}}
+{{- $read := dict -}}
+{{- $write := dict -}}
+{{- $groups := dict "fragua-reader" true -}}
+{{- range $name, $p := $file.pipelines -}}
+{{- $input := get $p "input" | default dict -}}
+{{- $group := ternary (get $input "group") (get $p "group") (hasKey $p "input") | default (printf "fragua-%s" $name) -}}
+{{- $_ := set $groups $group true -}}
+{{- $in := append (get $input "topics" | default list) (get $input "topic") -}}
+{{- $out := get $p "output" | default dict | values -}}
+{{- $cursors := ternary (list (dig "kafka" "cursors-topic" "fragua.cursors" $file)) list (hasKey $p "source") -}}
+{{- range compact (concat $in $out $cursors) -}}{{- $_ := set $read . true -}}{{- end -}}
+{{- range compact (concat $out $cursors) -}}{{- $_ := set $write . true -}}{{- end -}}
+{{- if hasKey $p "dead-letters" -}}
+{{- $_ := set $write (get ($p | default dict) "dead-letters" | default dict | dig "topic" "mail.dead") true -}}
+{{- end -}}
+{{- end -}}
+{{- range $topic := concat (keys $read) (keys $write) | uniq | sortAlpha -}}
+{{- if not (contains "${" $topic) }}
+{{- $may := ternary (list "Read") list (hasKey $read $topic) }}
+{{- $may = concat $may (ternary (list "Write") list (hasKey $write $topic)) }}
+- resource: {type: topic, name: {{ $topic | quote }}, patternType: literal}
+  operations: [{{ append $may "Describe" | join ", " }}]
+{{- end }}
+{{- end }}
+{{- range $group, $_ := $groups }}
+{{- if not (contains "${" $group) }}
+- resource: {type: group, name: {{ $group | quote }}, patternType: literal}
+  operations: [Read, Describe]
+{{- end }}
+{{- end }}
+{{- range $name, $_ := $file.pipelines }}
+- resource: {type: transactionalId, name: {{ printf "fragua-%s-" $name | quote }}, patternType: prefix}
+  operations: [Write, Describe]
+{{- end }}
+{{- end }}
+{{- with (get .root.Values .role).extraAcls }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* The same for a file that the chart does not see: the topics of the values, and all groups and transactions that
+     begin as fragua's do. */}}
+{{- define "fragua.acls.unseen" -}}
 {{- $both := list "Read" "Write" -}}
 {{- $rights := dict
-  "producer" (dict "documents" $both "dead" $both "cursors" $both)
-  "consumer" (dict "documents" (list "Read") "entities" $both "dead" $both)
-  "combined" (dict "documents" $both "entities" $both "dead" $both "cursors" $both) -}}
+  "producer" (dict "documents" $both "dead" (list "Write") "cursors" $both)
+  "consumer" (dict "documents" (list "Read") "entities" $both "dead" (list "Write"))
+  "combined" (dict "documents" $both "entities" $both "dead" (list "Write") "cursors" $both) -}}
 {{- $topics := .root.Values.kafka.topics -}}
 {{- range $key, $operations := get $rights .role }}
 - resource: {type: topic, name: {{ (get $topics $key).name | quote }}, patternType: literal}
-  operations: [{{ concat $operations (list "Describe" "DescribeConfigs") | join ", " }}]
+  operations: [{{ append $operations "Describe" | join ", " }}]
 {{- end }}
 - resource: {type: group, name: fragua-, patternType: prefix}
   operations: [Read, Describe]
 - resource: {type: transactionalId, name: fragua-, patternType: prefix}
   operations: [Write, Describe]
-{{- with (get .root.Values .role).extraAcls }}
-{{ toYaml . }}
-{{- end }}
 {{- end -}}
 
 {{/* The sections of the pipeline file that follow from the other values. */}}

@@ -127,6 +127,8 @@ spec:
         - /etc/fragua/config/fragua.yaml
         - --role
         - {{ ternary "both" .role (eq .role "combined") }}
+        - --instance
+        - $(POD_NAME)
         - --log-format
         - {{ $v.log.format }}
         - --log-level
@@ -134,9 +136,11 @@ spec:
         {{- with $r.extraArgs }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
-      {{- with concat $v.extraEnv $r.extraEnv }}
-      env: {{- toYaml . | nindent 8 }}
-      {{- end }}
+      env:
+        - {name: POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+        {{- with concat $v.extraEnv $r.extraEnv }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
       {{- if $v.http.enabled }}
       ports:
         - {name: http, containerPort: {{ $v.http.port }}, protocol: TCP}
