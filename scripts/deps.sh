@@ -17,7 +17,8 @@ packages() {
     test)
         echo clang clang-tidy 'libclang-rt-dev|libclang-rt-14-dev|libclang-rt-19-dev' kcat curl openssl git
         echo 'default-jre-headless|openjdk-17-jre-headless|openjdk-21-jre-headless|openjdk-25-jre-headless'
-        echo maven python3-venv util-linux
+        # golang-go builds helm and kubectl-validate, see test/chart/tools.sh
+        echo maven python3-venv util-linux golang-go
         ;;
     bench) echo wrk 'nginx-light|nginx' hyperfine curl ;;
     image) echo podman buildah runc crun mmdebstrap fakeroot ;;
@@ -31,7 +32,7 @@ packages() {
 # For systems without apt: names as pkg-config, the linker or PATH know them.
 libraries='rdkafka libuv libcurl libssl libcrypto yaml-0.1 libcjson libxml-2.0 cmocka'
 programs_build='gcc meson ninja pkg-config python3'
-programs_test='clang clang-tidy kcat curl openssl git java mvn'
+programs_test='clang clang-tidy kcat curl openssl git java mvn go'
 programs_bench='wrk nginx hyperfine'
 programs_image='podman buildah'
 

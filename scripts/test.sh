@@ -26,6 +26,13 @@ logs=build/test-logs
 mkdir -p "$logs"
 done_logs=() report=
 trap 'exit 130' INT TERM
+
+# What checks the chart takes minutes to build, once: it does so while the first stages run. Stages that need it wait.
+if [ $# = 0 ] && [ -x test/chart/tools.sh ]; then
+    setsid nice test/chart/tools.sh >"$logs/tools.log" 2>&1 </dev/null &
+    tools=$!
+    trap 'kill -- "-$tools" 2>/dev/null' EXIT
+fi
 for stage in ${*:-$stages}; do
     command=$(command_of "$stage") || { echo "test.sh: no stage \"$stage\"; there are $stages" >&2; exit 64; }
     if [ ! -x "${command%% *}" ]; then
