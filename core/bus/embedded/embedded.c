@@ -2,16 +2,24 @@
 /* librdkafka's mock brokers, hosted by a handle of their own that does nothing else. */
 #include "bus/embedded/embedded.h"
 
+#include <arpa/inet.h>
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "bus/rdkafka/rdkafka-private.h"
 
 #define BROKERS       1
 #define FETCH_WAIT_MS "20"
+#define KNOCK_NS      1000000
 #define PARTITIONS    8 /* of a topic made without a word about it; each keeps 5 MiB */
 
 struct embedded {
@@ -30,6 +38,64 @@ static int make_topic(void *arg, const struct fg_bus_topic *topic, struct fg_err
     return 0;
 }
 
+/*
+ * The mock brokers' thread can miss the wake-up of an operation that is queued right behind another one: it empties its
+ * wake-up pipe after it has looked at the queue, and then polls for a second. A connection to its port wakes it too, so
+ * one thread knocks there for as long as another waits for topics to be made.
+ */
+struct knocker {
+    pthread_t thread;
+    struct sockaddr_in address;
+    atomic_bool done;
+};
+
+static void *knock(void *arg)
+{
+    struct knocker *k = arg;
+
+    while (!atomic_load(&k->done)) {
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fd >= 0) {
+            (void)connect(fd, (struct sockaddr *)&k->address, sizeof(k->address));
+            close(fd);
+        }
+        (void)nanosleep(&(struct timespec){ .tv_nsec = KNOCK_NS }, NULL);
+    }
+    return NULL;
+}
+
+/* @bootstrap: "127.0.0.1:41207". false: nobody knocks, making topics may take seconds. */
+static bool knocker_start(struct knocker *k, const char *bootstrap)
+{
+    struct fg_slice host, port;
+    int64_t number = 0;
+
+    *k = (struct knocker){ .address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) } };
+    if (!fg_slice_cut(fg_slice_of(bootstrap), ':', &host, &port) || !fg_parse_int(port, &number))
+        return false;
+    k->address.sin_port = htons((uint16_t)number);
+    return pthread_create(&k->thread, NULL, knock, k) == 0;
+}
+
+static void knocker_stop(struct knocker *k)
+{
+    atomic_store(&k->done, true);
+    (void)pthread_join(k->thread, NULL);
+}
+
+static int make_topics(struct embedded *e, const struct fg_bus_topic *topics, size_t n, struct fg_error *err)
+{
+    struct knocker knocker;
+    bool knocks = knocker_start(&knocker, rd_kafka_mock_cluster_bootstraps(e->cluster));
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < n; i++)
+        r = make_topic(e, &topics[i], err);
+    if (knocks)
+        knocker_stop(&knocker);
+    return r;
+}
+
 static void deinit(void *arg)
 {
     struct embedded *e = arg;
@@ -46,7 +112,7 @@ static int start(struct embedded *e, const struct fg_bus_topic *topics, size_t n
     char text[256] = "";
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     sigset_t old;
-    int r = 0;
+    int r;
 
     (void)rd_kafka_conf_set(conf, "log_level", "3", NULL, 0);
     fg_signals_block(&old);
@@ -54,11 +120,11 @@ static int start(struct embedded *e, const struct fg_bus_topic *topics, size_t n
         rd_kafka_conf_destroy(conf);
     else
         e->cluster = rd_kafka_mock_cluster_new(e->host, BROKERS);
+    if (e->cluster)
+        r = make_topics(e, topics, n, err);
+    else
+        r = fg_error_set(err, FG_E_INTERNAL, 0, "the embedded broker cannot start: %s", text);
     fg_signals_restore(&old);
-    if (!e->cluster)
-        return fg_error_set(err, FG_E_INTERNAL, 0, "the embedded broker cannot start: %s", text);
-    for (size_t i = 0; r == 0 && i < n; i++)
-        r = make_topic(e, &topics[i], err);
     return r;
 }
 
