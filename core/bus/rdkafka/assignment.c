@@ -109,7 +109,7 @@ static bool look_up(struct assign_job *job)
     rd_kafka_resp_err_t rd;
 
     while (ask->cnt > 0 && is_wanted(job)) {
-        rd = rd_kafka_committed(c->rk, ask, LOOKUP_TIMEOUT_MS);
+        rd = fg_rd_committed(c, ask, LOOKUP_TIMEOUT_MS);
         if (!rd && !has_error(ask))
             break;
         if (rd == RD_KAFKA_RESP_ERR__TIMED_OUT || rd == RD_KAFKA_RESP_ERR__TRANSPORT)

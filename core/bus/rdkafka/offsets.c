@@ -44,14 +44,16 @@ static rd_kafka_resp_err_t first_error(const rd_kafka_topic_partition_list_t *li
     return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
-int fg_rd_commit_now(rd_kafka_t *rk, const rd_kafka_topic_partition_list_t *list, struct fg_error *err)
+int fg_rd_commit_now(struct fg_bus_consumer *c, const rd_kafka_topic_partition_list_t *list, struct fg_error *err)
 {
+    rd_kafka_t *rk = c->rk;
     /* rd_kafka_commit() has no time limit of its own and waits for a coordinator as long as there is none. */
     rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
     rd_kafka_resp_err_t rd = rd_kafka_commit_queue(rk, list, queue, NULL, NULL);
     rd_kafka_event_t *event = NULL;
     int r = 0;
 
+    atomic_store(&c->bus->committed, true);
     if (!rd) {
         event = rd_kafka_queue_poll(queue, FG_RD_ADMIN_TIMEOUT_MS);
         rd = event ? rd_kafka_event_error(event) : RD_KAFKA_RESP_ERR__TIMED_OUT;
@@ -66,6 +68,15 @@ int fg_rd_commit_now(rd_kafka_t *rk, const rd_kafka_topic_partition_list_t *list
     return r;
 }
 
+rd_kafka_resp_err_t fg_rd_committed(struct fg_bus_consumer *c, rd_kafka_topic_partition_list_t *list, int timeout_ms)
+{
+    if (!c->solo || atomic_load(&c->bus->committed))
+        return rd_kafka_committed(c->rk, list, timeout_ms);
+    for (int i = 0; i < list->cnt; i++)
+        list->elems[i].offset = RD_KAFKA_OFFSET_INVALID;
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
 static void run_commit(struct fg_lane_job *base)
 {
     struct offsets_job *job = (struct offsets_job *)base;
@@ -73,7 +84,7 @@ static void run_commit(struct fg_lane_job *base)
     if (atomic_load(&job->c->shutting))
         job->r = fg_error_set(&job->err, FG_E_CANCELLED, 0, "the consumer is closing");
     else
-        job->r = fg_rd_commit_now(job->c->rk, job->list, &job->err);
+        job->r = fg_rd_commit_now(job->c, job->list, &job->err);
 }
 
 static void run_committed(struct fg_lane_job *base)
@@ -83,7 +94,7 @@ static void run_committed(struct fg_lane_job *base)
 
     /* In slices, so that a close does not have to wait for a broker that is away. */
     for (int ms = 0; ms < FG_RD_ADMIN_TIMEOUT_MS && !atomic_load(&job->c->shutting); ms += 1000) {
-        rd = rd_kafka_committed(job->c->rk, job->list, 1000);
+        rd = fg_rd_committed(job->c, job->list, 1000);
         if (!rd)
             rd = first_error(job->list);
         if (rd != RD_KAFKA_RESP_ERR__TIMED_OUT)

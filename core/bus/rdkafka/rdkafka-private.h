@@ -35,6 +35,7 @@ struct fg_rd_bus {
     struct fg_logger logger;
     rd_kafka_conf_t *common; /* owned: settings that producers and consumers share */
     unsigned handles;        /* open consumers and producers */
+    atomic_bool committed;   /* offsets have been committed, outside of transactions */
 
     struct fg_lane admin; /* made at first use */
     bool admin_started;
@@ -152,7 +153,12 @@ void fg_rd_consumer_committed(struct fg_bus_consumer *c, const struct fg_bus_pos
 void fg_rd_consumer_commit(struct fg_bus_consumer *c, const struct fg_bus_position *positions, size_t n,
                            fg_bus_positions_cb done, void *arg);
 /* [lane] Commits offsets of the group outside transactions, waits at most FG_RD_ADMIN_TIMEOUT_MS. */
-int fg_rd_commit_now(rd_kafka_t *rk, const rd_kafka_topic_partition_list_t *list, struct fg_error *err);
+int fg_rd_commit_now(struct fg_bus_consumer *c, const rd_kafka_topic_partition_list_t *list, struct fg_error *err);
+/*
+ * [lane] The group's committed offsets. A solo consumer's brokers began with the process: until it has committed
+ * something there is nothing to ask for, and a coordinator need not be found first, which takes half a second.
+ */
+rd_kafka_resp_err_t fg_rd_committed(struct fg_bus_consumer *c, rd_kafka_topic_partition_list_t *list, int timeout_ms);
 rd_kafka_topic_partition_list_t *fg_rd_list(const struct fg_bus_position *positions, size_t n);
 /* Borrowed topics: free the array alone. */
 struct fg_bus_position *fg_rd_positions(const rd_kafka_topic_partition_list_t *list);
