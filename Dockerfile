@@ -13,6 +13,8 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/*
 
 FROM tools AS build
+# by which test/image/run.sh finds what to remove
+LABEL fragua.stage=build
 WORKDIR /src
 COPY . .
 # Without dpkg-dev meson does not know Debian's library folder, and would take /usr/lib64. What plugins are built with is

@@ -12,18 +12,24 @@ top=$(cd "$here/../.." && pwd)
 size_max=$((60 * 1000 * 1000))
 memory=256m
 demo_seconds=60
+stop_seconds=20
 work=$(mktemp -d "${TMPDIR:-/tmp}/fragua-image.XXXXXX")
 passed=0 failed=0 skipped=0
 image=${1:-}
 built=
+watched=fragua-test-$$
 
+# What a build leaves besides is the stage with the compiler, which the next build starts from.
 clean() {
+    [ -z "${engine:-}" ] || "$engine" rm -f "$watched" >/dev/null 2>&1
     if [ -n "$built" ] && [ -z "${KEEP:-}" ]; then
         "$engine" rmi -f "$built" >/dev/null 2>&1
+        "$engine" image prune -f --filter label=fragua.stage=build >/dev/null 2>&1
     fi
     rm -rf "$work"
 }
 trap clean EXIT
+trap 'exit 130' INT TERM
 
 report() { # CODE NAME [OUTPUT]
     local number=$((passed + failed + skipped + 1))
@@ -57,7 +63,7 @@ check() { # NAME COMMAND...: passes when COMMAND does
 
 # What a pod with the restricted security context has. podman alone adds writable folders to a read-only container.
 strict() { # IMAGE ARGUMENTS...
-    timeout "$demo_seconds" "$engine" run --rm --read-only "${engine_options[@]}" --cap-drop=all \
+    timeout -k 5 "$demo_seconds" "$engine" run --rm --read-only "${engine_options[@]}" --cap-drop=all \
         --security-opt=no-new-privileges --user 65532:65532 --network=none --memory "$memory" "$@"
 }
 
@@ -133,7 +139,8 @@ check 'it has no shell' has_no_file '(.*/)?(sh|bash|dash|ash|busybox)'
 check 'it has no package manager' has_no_file '(.*/)?(apt|apt-get|dpkg|rpm|apk|perl|python3[.0-9]*)'
 check 'it has no compiler, header or static library' has_no_file '(.*/)?(gcc|cc|ld)|usr/include/.*|.*\.a'
 check 'the program is there' has_file 'usr/bin/fragua'
-for plugin in http-control serve-entities sim-graph sink-nlp source-graphmail transform-tabulate; do
+plugins='http-control serve-entities sim-graph sink-nlp source-graphmail transform-tabulate'
+for plugin in $plugins; do
     check "plugin $plugin is there" has_file "usr/lib/[^/]*/fragua/plugins/$plugin\\.so"
 done
 check 'sample mails for the demo are there' has_file 'usr/share/fragua/demo/.*'
@@ -152,7 +159,9 @@ check '--version answers' strict "$image" --version
 check 'the help answers' strict "$image"
 strict "$image" plugins >"$work/plugins" 2>&1
 report $? 'plugins are listed' "$(cat "$work/plugins")"
-check 'every plugin loads' grep -qE 'transform-tabulate' "$work/plugins"
+for plugin in $plugins; do
+    check "plugin $plugin loads" grep -qE "^$plugin +[a-z]+ +[0-9]" "$work/plugins"
+done
 
 began=$(date +%s%N)
 strict "$image" demo >"$work/out" 2>"$work/err" </dev/null
@@ -168,4 +177,24 @@ report $? 'the demo says how many mails became how many documents and entities' 
 grep -hE '[0-9]+ mails? .*[0-9]+ documents? .*[0-9]+ entities' "$work/out" "$work/err" | tail -n 1 | sed 's/^/# /'
 grep -hE '[1-9][0-9]* mails? .*[1-9][0-9]* documents? .*[1-9][0-9]* entities' "$work/out" "$work/err" >/dev/null
 report $? 'none of them is zero' "$(tails)"
+
+# As process 1 a program gets no signal that it does not ask for: what Kubernetes sends must still end it.
+runs() {
+    local deadline=$((SECONDS + demo_seconds))
+    until "$engine" logs "$watched" 2>&1 | grep -q 'fragua demo: http'; do
+        [ $SECONDS -lt $deadline ] || { "$engine" logs "$watched"; return 1; }
+        sleep 0.1
+    done
+}
+stops() {
+    local code
+    runs && timeout -k 5 $((stop_seconds * 2)) "$engine" stop -t "$stop_seconds" "$watched" >/dev/null || return 1
+    code=$("$engine" inspect --format '{{.State.ExitCode}}' "$watched")
+    echo "exit $code"
+    [ "$code" = 0 ]
+}
+timeout -k 5 "$demo_seconds" "$engine" run -d --name "$watched" --read-only "${engine_options[@]}" --cap-drop=all \
+    --security-opt=no-new-privileges --network=none --memory "$memory" "$image" demo --for 600 >/dev/null 2>"$work/err"
+report $? 'it runs without being watched' "$(cat "$work/err")"
+check 'SIGTERM ends it in good order' stops
 finish
