@@ -20,7 +20,10 @@ static int refuse(const struct check *c, const char *why)
     return fg_raise(fg_error_set(c->err, FG_E_CONFIG, 0, "option \"%s\": %s", c->option->key, why));
 }
 
-/* words of a-z and 0-9 joined by '-', and by '.' where the name is another program's ("bootstrap.servers") */
+/*
+ * Words of a-z and 0-9 joined by '-'; by '.' where the name is another program's ("bootstrap.servers"), by '_' where
+ * it is a member of a record ("body_text").
+ */
 static bool is_key(const char *key)
 {
     bool after_word = false;
@@ -29,7 +32,7 @@ static bool is_key(const char *key)
         return false;
     for (; *key; key++) {
         bool letter = (*key >= 'a' && *key <= 'z') || (*key >= '0' && *key <= '9');
-        if (!letter && ((*key != '-' && *key != '.') || !after_word))
+        if (!letter && ((*key != '-' && *key != '.' && *key != '_') || !after_word))
             return false;
         after_word = letter;
     }
@@ -39,7 +42,7 @@ static bool is_key(const char *key)
 static int check_key(const struct check *c)
 {
     if (!is_key(c->option->key))
-        return refuse(c, "the key must be lower-case words joined by '-' or '.'");
+        return refuse(c, "the key must be lower-case words joined by '-', '.' or '_'");
     for (const struct fg_option *o = c->table; o != c->option; o++) {
         if (strcmp(o->key, c->option->key) == 0)
             return refuse(c, "the key is in the table twice");

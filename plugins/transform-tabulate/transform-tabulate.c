@@ -251,7 +251,7 @@ static void close_tabulate(void *self)
 }
 
 static const struct fg_option emit_options[] = {
-    { .key = "body-text", .type = FG_OPTION_BOOL, .fallback = "true", .offset = offsetof(struct emit_config, body_text),
+    { .key = "body_text", .type = FG_OPTION_BOOL, .fallback = "true", .offset = offsetof(struct emit_config, body_text),
       .summary = "give the document a member body_text: the whole plain text" },
     FG_OPTION_END,
 };
@@ -263,7 +263,7 @@ static const struct fg_option options[] = {
     { .key = "text-bytes-max", .type = FG_OPTION_SIZE, .fallback = "384KiB", .min = 1024, .max = 16 * 1024 * 1024,
       .unit = "bytes", .offset = offsetof(struct config, text_bytes_max),
       .summary = "largest text of a document; the rest is cut off and html_truncated set",
-      .detail = "A document holds the text twice while emit.body-text is true; Kafka's own default for the largest "
+      .detail = "A document holds the text twice while emit.body_text is true; Kafka's own default for the largest "
                 "message is 1 MiB." },
     { .key = "depth", .type = FG_OPTION_INTEGER, .fallback = "512", .min = 16, .max = HTML_DEPTH_MAX,
       .unit = "elements", .offset = offsetof(struct config, depth),

@@ -58,7 +58,7 @@ struct fg_groups {
 };
 
 struct fg_option {
-    const char *key; /* lower-case words joined by '-'; NULL ends the table */
+    const char *key; /* lower-case words joined by '-' ('_' in names of record members); NULL ends the table */
     enum fg_option_type type;
     unsigned flags; /* enum fg_option_flags */
     size_t offset;  /* of the member in the config struct */
