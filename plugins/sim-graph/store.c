@@ -42,7 +42,8 @@ void store_deinit(struct store *s)
 
 static int no_memory(struct fg_error *err)
 {
-    return fg_error_set(err, FG_E_NO_ROOM, 0, "no memory for another mail, or more than %u of them", STORE_MAILS_MAX);
+    (void)fg_error_set(err, FG_E_NO_ROOM, 0, "no memory for another mail, or more than %u of them", STORE_MAILS_MAX);
+    return -FG_E_NO_ROOM;
 }
 
 /* Room for one more item of `size` bytes in an array. */
