@@ -19,10 +19,11 @@ image=${1:-}
 built=
 watched=fragua-test-$$
 
-# What a build leaves besides is the stage with the compiler, which the next build starts from.
+# The stage with the compiler stays, under a name of its own: the next build starts from it.
 clean() {
     [ -z "${engine:-}" ] || "$engine" rm -f "$watched" >/dev/null 2>&1
     if [ -n "$built" ] && [ -z "${KEEP:-}" ]; then
+        "$top/container/make-image.sh" -t fragua-tools:latest tools >/dev/null 2>&1
         "$engine" rmi -f "$built" >/dev/null 2>&1
         "$engine" image prune -f --filter label=fragua.stage=build >/dev/null 2>&1
     fi
