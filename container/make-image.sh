@@ -63,4 +63,4 @@ if [ "$engine" = podman ]; then
     set -- --isolation=chroot --format=oci --timestamp "$epoch" --layers "$@"
 fi
 "$engine" build "$@" "$top"
-echo "make-image: built$tags with $engine" >&2
+echo "make-image: built ${tags# } with $engine" >&2
