@@ -228,8 +228,8 @@ static void started(void *arg, struct fg_serve *serve, struct fg_process *proces
     d->serve = serve;
     d->process = process;
     (void)fprintf(stderr,
-                  "fragua demo: http://%s/  (the broker is inside this process: not durable, not transactional)\n",
-                  fg_process_http_address(process));
+                  "fragua demo: http://%s/  (the broker is inside this process: not durable, not transactional)\n%s",
+                  fg_process_http_address(process), d->terminal && !d->seconds ? "Ctrl-C ends it.\n" : "");
     /* all of it: the topics are new */
     if (!fg_process_follow(process, "mail.documents", 1000000, on_document, d, &err) ||
         !fg_process_follow(process, "mail.entities", 1000000, on_entities, d, &err) ||
