@@ -206,7 +206,8 @@ static int start_listening(struct fg_http_server *server, const struct sockaddr_
         r = uv_listen((uv_stream_t *)&server->listener, BACKLOG, on_connection);
     if (r < 0) {
         uv_close((uv_handle_t *)&server->listener, on_never_listened);
-        return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "cannot listen on \"%s\": %s", listen, advice_for(r)));
+        return fg_raise(fg_error_set(err, r == UV_EADDRINUSE ? FG_E_UNAVAILABLE : FG_E_CONFIG, 0,
+                                     "cannot listen on \"%s\": %s", listen, advice_for(r)));
     }
     (void)uv_timer_init(server->loop, &server->drain);
     (void)uv_idle_init(server->loop, &server->resume);

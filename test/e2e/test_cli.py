@@ -175,7 +175,7 @@ def test_a_port_in_use_is_named(fragua):
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         process = fragua.run(f"http:\n  listen: {address}\n  plugins: [{{plugin: good-order}}]\n", "--plugin-dir",
                              BAD_PLUGINS)
-        process.wait_exit(CONFIG)
+        process.wait_exit(FAILED)
     reasons = [line for line in process.stderr.lines if line.startswith("fragua: ")]
     assert len(reasons) == 1 and address in reasons[0] and "another program has this port" in reasons[0]
 
