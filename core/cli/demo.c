@@ -270,7 +270,8 @@ static int run(struct fg_cli *cli, void *state, int argc, char **argv)
 {
     struct state *s = state;
     struct demo d = { .cli = cli, .terminal = isatty(STDOUT_FILENO) == 1, .seconds = s->seconds };
-    const char *mails = s->mails ? s->mails : getenv("FRAGUA_DEMO_DIR") ? getenv("FRAGUA_DEMO_DIR") : FG_DEMO_DIR;
+    const char *installed = getenv("FRAGUA_DEMO_DIR");
+    const char *mails = s->mails ? s->mails : installed ? installed : FG_DEMO_DIR;
     unsigned port = free_port(s->port ? (unsigned)s->port : PORT_WANTED);
     struct fg_config *config;
     char text[8192];
