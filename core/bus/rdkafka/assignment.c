@@ -74,15 +74,26 @@ static bool is_wanted(const struct assign_job *job)
     return atomic_load(&job->c->epoch) == job->epoch;
 }
 
+/*
+ * The beginning of a partition. librdkafka asks the broker where that is, and asks again only half a second later if it
+ * does not know the broker yet; brokers that began with this process and that nobody has committed to begin at 0.
+ */
+static int64_t beginning(struct fg_bus_consumer *c)
+{
+    return c->solo && !atomic_load(&c->bus->committed) ? 0 : FG_BUS_BEGINNING;
+}
+
 static rd_kafka_topic_partition_list_t *to_look_up(struct fg_bus_consumer *c, rd_kafka_topic_partition_list_t *list)
 {
     rd_kafka_topic_partition_list_t *ask = rd_kafka_topic_partition_list_new(list->cnt + 1);
 
     for (int i = 0; i < list->cnt; i++) {
         rd_kafka_topic_partition_t *tp = &list->elems[i];
+        if (tp->offset == FG_BUS_BEGINNING)
+            tp->offset = beginning(c);
         if (tp->offset != FG_BUS_COMMITTED)
             continue;
-        tp->offset = c->start_at_end ? FG_BUS_END : FG_BUS_BEGINNING;
+        tp->offset = c->start_at_end ? FG_BUS_END : beginning(c);
         if (c->grouped)
             rd_kafka_topic_partition_list_add(ask, tp->topic, tp->partition);
     }
