@@ -81,6 +81,7 @@ static int run(struct fg_cli *cli, void *state, int argc, char **argv)
                            &fg_clock_system);
     fg_config_secrets(config, hide_secret, serve.log);
     serve.config = config;
+    serve.file = strcmp(s->config, "-") == 0 ? NULL : s->config; /* standard input cannot be read again */
     serve.role = s->role_given ? s->role : FG_ROLE_BOTH;
     code = fg_serve(&serve);
     fg_log_free(serve.log);

@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include "base/buf.h"
+#include "cli/recheck.h"
 
 static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1 };
 #define N_SIGNALS (sizeof(signals) / sizeof(signals[0]))
@@ -13,6 +14,7 @@ struct fg_serve {
     const struct fg_serve_config *config;
     struct fg_process *process;
     struct fg_logger logger;
+    struct fg_recheck recheck;
     uv_signal_t handles[N_SIGNALS];
     bool ending;
     int code;
@@ -31,6 +33,7 @@ static void end(struct fg_serve *s, int code, bool now)
     if (!s->ending)
         s->code = code;
     s->ending = true;
+    fg_recheck_stop(&s->recheck);
     fg_process_stop(s->process, now, stopped, s);
 }
 
@@ -55,22 +58,6 @@ static void report(struct fg_serve *s)
         fg_log_error(&s->logger, FG_LOG_WARN, "cannot report", &err);
 }
 
-/* Says what a restart would find; the running configuration stays as it is. */
-static void check_file(struct fg_serve *s)
-{
-    int code;
-    struct fg_config *config =
-        fg_cli_load(s->config->cli, s->config->config->path, FG_SLICE_NULL, s->config->sets, s->config->n_sets, &code);
-
-    if (config)
-        fg_logf(&s->logger, FG_LOG_WARN, "SIGHUP: %s is valid; restart to apply it, this version does not reload",
-                config->path);
-    else
-        fg_logf(&s->logger, FG_LOG_ERROR, "SIGHUP: %s is wrong, see stderr; the running configuration stays",
-                s->config->config->path);
-    fg_config_free(config);
-}
-
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct fg_serve *s = handle->data;
@@ -78,8 +65,7 @@ static void on_signal(uv_signal_t *handle, int number)
     if (number == SIGUSR1) {
         report(s);
     } else if (number == SIGHUP) {
-        if (!s->ending)
-            check_file(s);
+        fg_recheck_request(&s->recheck);
     } else {
         fg_logf(&s->logger, FG_LOG_INFO, "%s: %s", number == SIGTERM ? "SIGTERM" : "SIGINT",
                 s->ending ? "stopping at once" : "draining, then stopping");
@@ -100,7 +86,12 @@ static void start_signals(struct fg_serve *s)
 
 int fg_serve(const struct fg_serve_config *config)
 {
-    struct fg_serve s = { .config = config, .logger = { .log = config->log } };
+    struct fg_serve s = {
+        .config = config,
+        .logger = { .log = config->log },
+        .recheck = { .cli = config->cli, .logger = { .log = config->log }, .path = config->file, .sets = config->sets,
+                     .n_sets = config->n_sets },
+    };
     struct fg_process_config process = { .loop = config->cli->loop, .log = config->log, .config = config->config,
                                          .role = config->role, .instance = config->instance };
     struct fg_error err = FG_ERROR_NULL;
