@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Checking the pipeline file while the process runs, which is what SIGHUP does: `fragua validate` in a process of its
- * own, so that neither a plugin that crashes nor one that hangs touches this one, and the loop goes on. Loop thread only.
+ * own, so that neither a plugin that crashes nor one that hangs touches this one, and the loop goes on. Loop thread.
  */
 #pragma once
 
