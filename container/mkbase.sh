@@ -3,7 +3,7 @@
 # mkbase.sh OUT.tar - makes what debian:trixie-slim holds from Debian's package archive, for machines that reach no
 # image registry. Needs root and mmdebstrap. Same archive state and SOURCE_DATE_EPOCH: same bytes.
 #   SUITE   Debian release (trixie)
-#   MIRROR  address of the archive (the one this machine itself installs from, else deb.debian.org)
+#   MIRROR  address of the archive (the one that this machine itself installs from)
 set -eu
 
 out=${1:?usage: mkbase.sh OUT.tar}
@@ -17,8 +17,11 @@ host_mirror() {
         /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null
 }
 mirror=${MIRROR:-$(host_mirror | grep '/debian/*$' | head -n 1)}
-mirror=${mirror:-http://deb.debian.org/debian}
 mirror=${mirror%/}
+[ -n "$mirror" ] || {
+    echo "mkbase: no Debian archive in apt's sources; set MIRROR to the address of one" >&2
+    exit 1
+}
 
 command -v mmdebstrap >/dev/null || {
     echo "mkbase: mmdebstrap is not installed; scripts/deps.sh image installs it" >&2
