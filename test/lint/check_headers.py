@@ -40,6 +40,11 @@ def c_jobs(tree):
     return jobs
 
 
+def cxx_compiler():
+    """The path of a C++ compiler, or None."""
+    return shutil.which("c++") or shutil.which("clang++")
+
+
 def cases(tree):
     compiler = shutil.which("cc")
     if not compiler:
@@ -47,7 +52,7 @@ def cases(tree):
     warnings = ["-Wall", "-Wextra", "-Werror"]
     result = [("every header compiles alone", compile_all(tree, [compiler, "-xc", "-std=gnu17", *warnings],
                                                           c_jobs(tree)))]
-    cxx = shutil.which("c++") or shutil.which("clang++")
+    cxx = cxx_compiler()
     name = "the public headers compile as C++"
     if not cxx:
         return result + [(name, Skip("no C++ compiler"))]

@@ -61,9 +61,14 @@ def run(module, files):
     return [problem for _, problems in results if isinstance(problems, list) for problem in problems]
 
 
+def can_be_found(what):
+    """Without a C++ compiler (`make check` installs none) check_headers says that it skips; nothing can be planted."""
+    return "C++" not in what or check_headers.cxx_compiler()
+
+
 def cases(_):
     missed = []
-    for what, module, path, text, part in FAULTS:
+    for what, module, path, text, part in filter(lambda fault: can_be_found(fault[0]), FAULTS):
         problems = run(module, {**GOOD, path: text})
         if not any(part in problem for problem in problems):
             missed.append(f"{module.__name__} did not find {what}; it said {problems}")
