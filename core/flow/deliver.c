@@ -85,17 +85,39 @@ static void item_done(struct fg_item *item)
         fg_flow_slot_dead(slot, slot->dead->node, slot->dead->attempts, &slot->dead->err);
 }
 
+/* Nothing but this record waits for the sink. */
+static bool is_last(const struct fg_pipeline *p)
+{
+    return p->n_deliveries == 0 && fg_list_empty(&p->to_sink) && fg_list_empty(&p->sink_retries);
+}
+
+/*
+ * The sink is in trouble, not this record. A time-out alone does not tell a service that hangs from a record that it
+ * chokes on. It is the record's when others were answered meanwhile; and when it is the last one left of several that
+ * were, because then nobody else can tell any more.
+ */
+static bool is_outage(const struct fg_pipeline *p, const struct fg_item *item, const struct fg_error *err)
+{
+    if (fg_error_is_outage(err))
+        return true;
+    return err->code == FG_E_TIMEOUT && item->answers_seen == p->sink_answers &&
+           (item->answers_first == p->sink_answers || !is_last(p));
+}
+
 static void item_failed(struct fg_item *item, bool probe, const struct fg_error *err)
 {
     struct fg_slot *slot = item->slot;
     struct fg_pipeline *p = slot->batch->p;
+    bool out = is_outage(p, item, err);
     uint64_t wait;
 
-    if (fg_error_is_outage(err))
+    if (out) {
         outage(p, probe, err);
-    else
+        item->silences++;
+    } else {
         item->attempts++;
-    if (!slot->dead && fg_error_is_outage(err)) {
+    }
+    if (!slot->dead && out) {
         fg_metric_add(p->m.redelivered, 1);
         enqueue(p, item);
     } else if (!slot->dead && err->retriable && item->attempts < p->c.attempts) {
@@ -159,8 +181,12 @@ void fg_delivery_done(struct fg_delivery *delivery, size_t i, struct fg_record *
             p->probing = false;
     }
     fg_flow_kick(p);
-    if (delivery->probe && !(err && fg_error_is_outage(err)))
-        outage_over(p);
+    if (ok || !is_outage(p, item, err)) {
+        if (delivery->probe)
+            outage_over(p);
+        if (ok || err->code != FG_E_TIMEOUT)
+            p->sink_answers++;
+    }
     if (ok) {
         if (n_results) {
             item->results = fg_calloc(n_results, sizeof(struct fg_record *));
@@ -224,6 +250,21 @@ static void retries_due(struct fg_pipeline *p)
     }
 }
 
+/*
+ * Who asks whether an outage is over: the one that asked least, so that a record which the sink never answers does not
+ * hold all others for ever.
+ */
+static void choose_probe(struct fg_pipeline *p)
+{
+    struct fg_item *best = item_at(p->to_sink.next);
+
+    for (struct fg_list *l = best->link.next; l != &p->to_sink; l = l->next)
+        if (item_at(l)->silences < best->silences)
+            best = item_at(l);
+    fg_list_remove(&best->link);
+    fg_list_append(p->to_sink.next, &best->link); /* before the first */
+}
+
 static void send(struct fg_pipeline *p)
 {
     size_t max = p->probing ? 1 : p->sink_limits.records_max;
@@ -246,6 +287,9 @@ static void send(struct fg_pipeline *p)
     for (size_t i = 0; i < n; i++) {
         struct fg_item *item = item_at(fg_list_pop(&p->to_sink));
         item->queued = FG_ITEM_FREE;
+        item->answers_seen = p->sink_answers;
+        if (item->attempts + item->silences == 0)
+            item->answers_first = p->sink_answers;
         d->entries[i].item = item;
         d->entries[i].record = fg_record_ref(item->record);
     }
@@ -271,6 +315,8 @@ void fg_flow_step_deliver(struct fg_pipeline *p)
             return;
         }
         p->probing = p->outage;
+        if (p->probing)
+            choose_probe(p);
         send(p);
     }
 }

@@ -58,6 +58,8 @@ struct fg_item {
     bool answered;
     enum fg_item_queue queued; /* READY: in to_sink, RETRY: in sink_retries, FREE: not yet let go, or in a delivery */
     unsigned attempts;         /* at the sink; outages don't count */
+    unsigned silences;         /* time-outs while the sink had an answer for nobody: they don't count either */
+    uint64_t answers_first, answers_seen; /* fg_pipeline::sink_answers when it was sent first, and last */
     uint64_t due_ms;           /* in fg_pipeline::sink_retries: not before */
     struct fg_list link;       /* fg_pipeline::to_sink or ::sink_retries; unlinked while in a delivery */
 };
@@ -304,6 +306,7 @@ struct fg_pipeline {
     size_t n_deliveries;
     uint64_t outage_until_ms;
     unsigned outage_attempt;
+    uint64_t sink_answers; /* records that the sink has answered, well or not, since the start */
 
     /* commit */
     struct fg_flow_batch *publishing; /* owned through batches, or alone when forgotten */

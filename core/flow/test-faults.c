@@ -79,6 +79,41 @@ static void an_outage_without_a_word_is_tried_with_back_off(void **state)
     rig_deinit(&rig);
 }
 
+static void a_service_that_hangs_costs_no_record_its_attempts(void **state)
+{
+    struct rig rig;
+
+    rig_init(&rig, 4);
+    rig_use_sink(&rig);
+    put_many(&rig, 40);
+    rig.silent_until_ms = 600000;
+    rig_open(&rig);
+    assert_true(rig_until_state(&rig, FG_PIPELINE_TROUBLED, 5000));
+    sim_run_for(&rig.sim, 590000);
+    assert_int_equal(model_count(model_topic(&rig.bus, "dead", 1)), 0);
+    assert_true(rig_until_count(&rig, "out", 40, 120000));
+    expect_exactly(&rig, 40);
+    assert_int_equal(rig_status(&rig).state, FG_PIPELINE_RUNNING);
+    rig_deinit(&rig);
+}
+
+static void a_record_that_the_service_never_answers_holds_nobody_for_ever(void **state)
+{
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct rig rig;
+
+        rig_init(&rig, seed);
+        rig_use_sink(&rig);
+        rig_put(&rig, "mute", "mute");
+        put_many(&rig, 40);
+        rig_open(&rig);
+        assert_true(rig_until_count(&rig, "dead", 1, 600000));
+        assert_true(rig_until_count(&rig, "out", 40, 60000));
+        assert_non_null(rig_seen(&rig, "dead", "mute", 0));
+        rig_deinit(&rig);
+    }
+}
+
 static void an_abort_gives_the_same_output_once(void **state)
 {
     for (uint64_t seed = 1; seed <= 100; seed++) {
@@ -398,6 +433,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_outage_obeys_retry_after_then_delivers_all),
         cmocka_unit_test(an_outage_without_a_word_is_tried_with_back_off),
+        cmocka_unit_test(a_service_that_hangs_costs_no_record_its_attempts),
+        cmocka_unit_test(a_record_that_the_service_never_answers_holds_nobody_for_ever),
         cmocka_unit_test(an_abort_gives_the_same_output_once),
         cmocka_unit_test(a_dead_producer_is_opened_anew),
         cmocka_unit_test(whatever_breaks_the_output_is_exact),

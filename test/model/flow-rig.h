@@ -5,7 +5,8 @@
  * What a record's value begins with decides:
  *   transform   "drop" "bad" (dead) "again" (retry, always) "many" (three: two to output "", one to "rows")
  *               "nowhere" (to an output that is not there) "wreck" (fatal)
- *   sink        "refuse" (not retriable) "flaky" (retriable, works the third time) "hang" (never answered)
+ *   sink        "refuse" (not retriable) "flaky" (retriable, works the third time) "mute" (times out)
+ *               "hang" (never answered)
  *               "twice" (answered twice) "fatal"; everything else is answered by one record "<value>!"
  */
 #pragma once
@@ -49,6 +50,7 @@ struct rig {
 
     struct fg_sink_limits limits;
     uint64_t sink_ms_max;
+    uint64_t silent_until_ms;   /* the service answers nothing so long */
     uint64_t outage_until_ms;   /* the service answers 429 so long, */
     uint32_t retry_after_ms;    /* with this, */
     uint64_t outage_calls[256]; /* and when it was asked all the same */

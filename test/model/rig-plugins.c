@@ -115,6 +115,8 @@ static void sink_answer(void *arg)
             rig->outage_calls[rig->n_outage_calls++] = rig->sim.now_ms;
         fg_error_set(&err, FG_E_THROTTLED, FG_ERROR_RETRIABLE, "the service answered 429");
         err.retry_after_ms = rig->retry_after_ms;
+    } else if (d && (rig->sim.now_ms < rig->silent_until_ms || rig_starts(fg_delivery_record(d, a->i), "mute"))) {
+        fg_error_set(&err, FG_E_TIMEOUT, FG_ERROR_RETRIABLE, "no answer in time");
     } else if (d && rig_starts(fg_delivery_record(d, a->i), "refuse")) {
         fg_error_set(&err, FG_E_REFUSED, 0, "the service refuses this");
     } else if (d && rig_starts(fg_delivery_record(d, a->i), "fatal")) {
