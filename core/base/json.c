@@ -3,6 +3,7 @@
 #include "base/json.h"
 
 #include "base/assert.h"
+#include "base/str.h"
 #include "base/utf8.h"
 
 #define DEPTH_MAX 64
@@ -61,17 +62,6 @@ static void skip_plain(struct scan *s)
     }
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 /* Four hex digits at pos; -1: there are none. */
 static int32_t hex4(struct fg_slice s, size_t pos)
 {
@@ -80,7 +70,7 @@ static int32_t hex4(struct fg_slice s, size_t pos)
     if (pos > s.len || s.len - pos < 4)
         return -1;
     for (size_t i = 0; i < 4; i++) {
-        int digit = hex_digit(s.ptr[pos + i]);
+        int digit = fg_hex_digit(s.ptr[pos + i]);
         if (digit < 0)
             return -1;
         value = value << 4 | digit;

@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "host/process-private.h"
 
 #define HTTP_CLOSE_MS 2000u /* answers that have begun may take so long when the process stops */
@@ -182,11 +183,6 @@ static int open_pipelines(struct fg_process *p, struct fg_error *err)
     return 0;
 }
 
-static int hex_digit(char c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : (c | 32) - 'a' + 10;
-}
-
 static enum fg_scope scope_of(const struct fg_config_token *t)
 {
     for (size_t i = 0; i < t->scopes.len; i++)
@@ -218,7 +214,7 @@ static int open_server(struct fg_process *p, struct fg_error *err)
         tokens[i].scope = scope_of(&from[i]);
         for (size_t k = 0; k < sizeof(tokens[i].sha256); k++) {
             const char *hex = &from[i].sha256[2 * k];
-            tokens[i].sha256[k] = (uint8_t)(hex_digit(hex[0]) << 4 | hex_digit(hex[1]));
+            tokens[i].sha256[k] = (uint8_t)(fg_hex_digit(hex[0]) * 16 + fg_hex_digit(hex[1]));
         }
     }
     config.tokens = tokens;

@@ -2,6 +2,7 @@
 /* The strict scan of chunked framing: RFC 9112 section 7.1. */
 #include "net/chunk-check.h"
 
+#include "base/str.h"
 #include "net/head-check.h"
 
 #define SIZE_DIGITS_MAX              15    /* 2^60 at most, so sums cannot wrap */
@@ -24,20 +25,9 @@ enum state {
     S_REFUSED,
 };
 
-static int hex(unsigned char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 static enum state after_size_digit(struct fg_chunks *k, unsigned char c)
 {
-    int d = hex(c);
+    int d = fg_hex_digit((char)c);
 
     if (d >= 0) {
         if (++k->digits > SIZE_DIGITS_MAX)

@@ -6,16 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
-static int hex(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
+#include "base/str.h"
 
 /* The byte at text[i] == '%'; 0: malformed, or %00, which would end a C string early. */
 static unsigned char decode(const char *text, size_t len, size_t i)
@@ -24,8 +15,8 @@ static unsigned char decode(const char *text, size_t len, size_t i)
 
     if (i + 2 >= len)
         return 0;
-    high = hex(text[i + 1]);
-    low = hex(text[i + 2]);
+    high = fg_hex_digit(text[i + 1]);
+    low = fg_hex_digit(text[i + 2]);
     return high < 0 || low < 0 ? 0 : (unsigned char)(high * 16 + low);
 }
 

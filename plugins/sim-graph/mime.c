@@ -79,15 +79,6 @@ struct fg_slice mime_header(struct fg_slice head, const char *name)
     return FG_SLICE_NULL;
 }
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if ((c | 32) >= 'a' && (c | 32) <= 'f')
-        return (c | 32) - 'a' + 10;
-    return -1;
-}
-
 /* The bytes behind a '=' at i that make a soft line break of it, blanks and line end; 0: it is none. */
 static size_t soft_break(struct fg_slice s, size_t i)
 {
@@ -103,8 +94,8 @@ static void decode_quoted(struct fg_slice s, bool q, struct fg_buf *out)
 {
     for (size_t i = 0; i < s.len; i++) {
         char c = s.ptr[i];
-        if (c == '=' && i + 2 < s.len && hex_value(s.ptr[i + 1]) >= 0 && hex_value(s.ptr[i + 2]) >= 0) {
-            fg_buf_add_char(out, (char)(hex_value(s.ptr[i + 1]) << 4 | hex_value(s.ptr[i + 2])));
+        if (c == '=' && i + 2 < s.len && fg_hex_digit(s.ptr[i + 1]) >= 0 && fg_hex_digit(s.ptr[i + 2]) >= 0) {
+            fg_buf_add_char(out, (char)(fg_hex_digit(s.ptr[i + 1]) << 4 | fg_hex_digit(s.ptr[i + 2])));
             i += 2;
         } else if (c == '=' && !q && soft_break(s, i)) {
             i += soft_break(s, i);

@@ -17,6 +17,18 @@ ptrdiff_t fg_slice_find(struct fg_slice s, struct fg_slice needle);      /* -1: 
 /* Splits at the first `sep`: before it in *ret_head, after it in *ret_tail; false: no sep (head = s, tail empty). */
 bool fg_slice_cut(struct fg_slice s, char sep, struct fg_slice *ret_head, struct fg_slice *ret_tail);
 
+/* The value of a hex digit, 0..15; -1: it is none. */
+static inline int fg_hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
 /* Whole slice must be the number; false: it is not, or does not fit. */
 bool fg_parse_int(struct fg_slice s, int64_t *ret);
 bool fg_parse_double(struct fg_slice s, double *ret);         /* finite only */
