@@ -31,8 +31,11 @@ struct fg_bus_position {
     const char *topic; /* borrowed */
     int32_t partition;
     int64_t offset; /* next to read; one of the above; or -1001 for "unknown" in answers */
+    /* What the group keeps beside a committed offset; borrowed. NULL: nothing, and committing it clears what was. */
+    const char *metadata;
 };
-#define FG_BUS_UNKNOWN (-1001)
+#define FG_BUS_UNKNOWN      (-1001)
+#define FG_BUS_METADATA_MAX 4000 /* bytes; brokers take 4096 (offset.metadata.max.bytes) */
 
 /* A record that arrived. Its owner frees it by fg_bus_message_free(); slices live until then. */
 struct fg_bus_message {
@@ -109,6 +112,11 @@ struct fg_bus_publish {
      * partition (KIP-447). NULL: none.
      */
     const char *cursors_topic;
+    /*
+     * Where to say which message Kafka will never take, being too large for it or for its topic: its index, when the
+     * outcome is FG_BUS_ABORTED with code FG_E_LIMIT. Untouched otherwise. NULL: nobody wants to know.
+     */
+    size_t *culprit;
 };
 
 enum fg_bus_outcome {
