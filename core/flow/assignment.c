@@ -6,6 +6,7 @@
  */
 #include <stdlib.h>
 
+#include "base/mutant.h"
 #include "flow/pipeline-private.h"
 
 static void partitions_free(struct fg_flow_partition *partitions, size_t n)
@@ -158,6 +159,6 @@ void fg_flow_step_recover(struct fg_pipeline *p)
     if (!p->recovering || p->publishing)
         return;
     p->recovering = false;
-    if (p->assignment == FG_ASSIGN_WORKING && p->consumer)
+    if (p->assignment == FG_ASSIGN_WORKING && p->consumer && !fg_mutant("no-rewind"))
         p->intake->rewind(p);
 }

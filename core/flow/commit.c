@@ -8,6 +8,7 @@
  */
 #include <stdlib.h>
 
+#include "base/mutant.h"
 #include "flow/pipeline-private.h"
 
 static struct fg_flow_batch *oldest(struct fg_pipeline *p)
@@ -62,6 +63,10 @@ static void publish(struct fg_pipeline *p, struct fg_flow_batch *batch, int step
         .n_offsets = all && !p->c.source ? batch->n_offsets : 0,
         .cursors_topic = all && p->c.source ? p->c.cursors_topic : NULL,
     };
+    if (fg_mutant("skip-offsets"))
+        out->publish.n_offsets = 0;
+    if (fg_mutant("zombie-not-fenced"))
+        out->publish.cursors_topic = NULL;
     p->c.bus->ops->producer_publish(p->producer, &out->publish, published, p);
 }
 
@@ -114,11 +119,17 @@ static void count(struct fg_pipeline *p, struct fg_flow_batch *batch)
     fg_metric_observe(p->m.commit_seconds, (double)(p->now_ms - p->commit_began_ms) / 1000);
 }
 
-static void batch_committed(struct fg_pipeline *p, struct fg_flow_batch *batch)
+/* The batch counts: this is where the input goes back to from now on. */
+static void remember(struct fg_pipeline *p, struct fg_flow_batch *batch)
 {
     for (size_t i = 0; i < batch->n_offsets; i++)
         batch->offsets[i].partition->restart = batch->offsets[i].next;
     p->intake->committed(p, batch);
+}
+
+static void batch_committed(struct fg_pipeline *p, struct fg_flow_batch *batch)
+{
+    remember(p, batch);
     count(p, batch);
     p->publishing = NULL;
     fg_flow_batch_free(batch);
@@ -180,18 +191,21 @@ void fg_flow_step_commit(struct fg_pipeline *p)
 
     if (!batch || p->publishing || p->fail || p->recovering || p->phase != FG_PHASE_UP)
         return;
-    if (!batch->closed || batch->n_open)
+    if (!batch->closed)
+        return;
+    if (batch->n_open && !(fg_mutant("drop-at-rebalance") && p->assignment == FG_ASSIGN_REVOKING))
         return;
     if (p->needs_producer && (!p->producer || !p->producer_ready || p->producer_dead))
         return;
     fg_flow_publish_build(batch);
     p->publishing = batch;
     p->commit_began_ms = p->now_ms;
+    if (fg_mutant("ack-before-commit"))
+        remember(p, batch);
     if (batch->out.n == 0 && (p->c.n_outputs == 0 || !p->exactly_once))
         commit_offsets(p, batch);
+    else if (p->exactly_once && !(p->c.source && fg_mutant("cursor-outside-transaction")))
+        publish(p, batch, FG_COMMIT_ALL);
     else
-        publish(p, batch,
-                p->exactly_once        ? FG_COMMIT_ALL
-                : batch->out.n_records ? FG_COMMIT_RECORDS
-                                       : FG_COMMIT_CURSORS);
+        publish(p, batch, batch->out.n_records ? FG_COMMIT_RECORDS : FG_COMMIT_CURSORS);
 }

@@ -2,6 +2,7 @@
 /* The sink: items go to it in the order of their slots, in deliveries by its limits, and each is answered once. */
 #include <stdlib.h>
 
+#include "base/mutant.h"
 #include "flow/pipeline-private.h"
 
 #define DELIVERY_MAGIC 0x46474445u
@@ -115,7 +116,7 @@ static void item_failed(struct fg_item *item, bool probe, const struct fg_error 
         outage(p, probe, err);
         item->silences++;
     } else {
-        item->attempts++;
+        item->attempts += fg_mutant("retry-counted-twice") ? 2 : 1;
     }
     if (!slot->dead && out) {
         fg_metric_add(p->m.redelivered, 1);

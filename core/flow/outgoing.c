@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "base/mutant.h"
 #include "flow/pipeline-private.h"
 
 #define CURSOR_RECORD_MAX (8u * FG_CURSOR_VALUE_MAX) /* bytes: every byte of the value may need an escape */
@@ -235,4 +236,9 @@ void fg_flow_publish_build(struct fg_flow_batch *batch)
         out->offsets[i] = (struct fg_bus_position){batch->offsets[i].partition->topic,
                                                    batch->offsets[i].partition->partition, batch->offsets[i].next};
     stamp(out, fg_clock_wall_ms(p->env->clock));
+    if (fg_mutant("swap-records") && out->n_records > 1) {
+        struct fg_bus_outgoing first = out->messages[0];
+        out->messages[0] = out->messages[1];
+        out->messages[1] = first;
+    }
 }
