@@ -14,10 +14,10 @@
  */
 #pragma once
 
+#include "base/budget.h"
 #include "base/log.h"
 #include "base/metric.h"
 #include "bus/bus.h"
-#include "flow/budget.h"
 #include "flow/env.h"
 #include "fragua/plugin.h"
 

@@ -2,8 +2,8 @@
 /* Records as core sees them. [any thread]; immutable once made; charged to the budget from birth to last unref. */
 #pragma once
 
+#include "base/budget.h"
 #include "bus/bus.h"
-#include "flow/budget.h"
 #include "fragua/record.h"
 
 /*

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The byte budget: a counter that any thread moves, and those on the loop who wait for room. */
-#include "flow/budget.h"
+#include "base/budget.h"
 
 #include "base/assert.h"
 

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "flow/budget.h"
+#include "base/budget.h"
 
 struct taker {
     struct fg_budget_waiter waiter;
