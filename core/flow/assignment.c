@@ -2,7 +2,7 @@
 /*
  * Which partitions are ours, and the three ways in which what is in flight ends early: revoked, aborted, closed.
  *
- *   NONE -> GIVEN -> (source: ASKING -> READING) -> WORKING -> REVOKING -> NONE
+ *   NONE -> GIVEN -> ASKING -> (source: READING) -> WORKING -> REVOKING -> NONE
  */
 #include <stdlib.h>
 
@@ -89,6 +89,37 @@ void fg_flow_end_assignment(struct fg_pipeline *p)
         p->intake->revoked(p);
     p->assignment = FG_ASSIGN_NONE;
     p->revoke_asked = p->revoke_lost = false;
+    p->unsure = false; /* the next assignment asks anyway */
+}
+
+static void answered(void *arg, const struct fg_bus_position *positions, size_t n, const struct fg_error *err)
+{
+    struct fg_pipeline *p = fg_flow_call_end(arg);
+
+    if (!p || p->assignment != FG_ASSIGN_ASKING)
+        return;
+    if (err) {
+        fg_flow_fail(p, "kafka", err);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct fg_flow_partition *partition = fg_flow_partition_find(p, positions[i].topic, positions[i].partition);
+        if (partition && positions[i].offset >= 0)
+            partition->committed = positions[i].offset;
+    }
+    p->intake->asked(p);
+    fg_flow_kick(p);
+}
+
+void fg_flow_ask(struct fg_pipeline *p)
+{
+    struct fg_bus_position *partitions = fg_calloc(p->n_partitions + 1, sizeof(*partitions));
+
+    for (size_t i = 0; i < p->n_partitions; i++)
+        partitions[i] = (struct fg_bus_position){p->partitions[i].topic, p->partitions[i].partition, FG_BUS_UNKNOWN};
+    p->assignment = FG_ASSIGN_ASKING;
+    p->c.bus->ops->consumer_committed(p->consumer, partitions, p->n_partitions, answered, fg_flow_call_new(p));
+    free(partitions);
 }
 
 static void begin_revoke(struct fg_pipeline *p, uint64_t deadline_ms)
@@ -142,7 +173,7 @@ void fg_flow_step_assignment(struct fg_pipeline *p)
     p->n_given = 0;
     p->is_given = false;
     p->assignment = FG_ASSIGN_GIVEN;
-    p->intake->assigned(p);
+    fg_flow_ask(p);
 }
 
 /* Nothing of what is in flight counts; the input goes back. In a step. */
@@ -154,11 +185,23 @@ void fg_flow_recover(struct fg_pipeline *p)
     p->aborts_in_row++;
 }
 
+/* Not before the next producer is ready: its start ends the transaction of the one that died. */
+static bool may_ask(const struct fg_pipeline *p)
+{
+    return p->producer && p->producer_ready && !p->producer_dead;
+}
+
 void fg_flow_step_recover(struct fg_pipeline *p)
 {
-    if (!p->recovering || p->publishing)
+    bool unsure = p->unsure && p->assignment == FG_ASSIGN_WORKING;
+
+    if (!p->recovering || p->publishing || (unsure && !may_ask(p)))
         return;
-    p->recovering = false;
-    if (p->assignment == FG_ASSIGN_WORKING && p->consumer && !fg_mutant("no-rewind"))
+    p->recovering = p->unsure = false;
+    if (p->assignment != FG_ASSIGN_WORKING || !p->consumer || fg_mutant("no-rewind"))
+        return;
+    if (unsure)
+        p->intake->ask_again(p);
+    else
         p->intake->rewind(p);
 }

@@ -15,26 +15,30 @@ static bool is_full(const struct fg_flow_batch *batch)
     return batch->n_slots >= batch->p->c.commit_records || batch->bytes >= batch->p->c.commit_bytes;
 }
 
-struct fg_flow_batch *fg_flow_batch_open(struct fg_pipeline *p)
+static struct fg_flow_batch *batch_new(struct fg_pipeline *p, struct fg_list *before)
 {
-    struct fg_flow_batch *batch;
+    struct fg_flow_batch *batch = fg_calloc(1, sizeof(*batch));
 
-    if (!fg_list_empty(&p->batches)) {
-        batch = batch_at(p->batches.prev);
-        if (!batch->closed && !is_full(batch))
-            return batch;
-        batch->closed = true;
-    }
-    batch = fg_calloc(1, sizeof(*batch));
     batch->p = p;
     batch->opened_ms = fg_env_now_ms(p->env);
     batch->release = &batch->slots;
     fg_list_init(&batch->slots);
     fg_list_init(&batch->moves);
     fg_list_init(&batch->out.texts);
-    fg_list_append(&p->batches, &batch->link);
+    fg_list_append(before, &batch->link);
     p->n_batches++;
     return batch;
+}
+
+struct fg_flow_batch *fg_flow_batch_open(struct fg_pipeline *p)
+{
+    if (!fg_list_empty(&p->batches)) {
+        struct fg_flow_batch *batch = batch_at(p->batches.prev);
+        if (!batch->closed && !is_full(batch))
+            return batch;
+        batch->closed = true;
+    }
+    return batch_new(p, &p->batches);
 }
 
 struct fg_slot *fg_flow_batch_add(struct fg_flow_batch *batch, struct fg_record *in)
@@ -46,6 +50,7 @@ struct fg_slot *fg_flow_batch_add(struct fg_flow_batch *batch, struct fg_record 
     slot->batch = batch;
     slot->seq = p->next_seq++;
     slot->in = in;
+    slot->arrived_ms = fg_env_now_ms(p->env);
     fg_list_append(&batch->slots, &slot->link);
     if (batch->release == &batch->slots)
         batch->release = &slot->link;
@@ -55,7 +60,7 @@ struct fg_slot *fg_flow_batch_add(struct fg_flow_batch *batch, struct fg_record 
     p->in_flight_records++;
     p->in_flight_bytes += bytes;
     p->counts.records_in++;
-    p->arrived_ms = fg_env_now_ms(p->env);
+    p->arrived_ms = slot->arrived_ms;
     fg_metric_add(p->m.in, 1);
     if (p->c.n_transforms == 0) {
         struct fg_record *same = fg_record_ref(in);
@@ -138,18 +143,64 @@ void fg_flow_forget(struct fg_pipeline *p)
     p->n_to_work = p->n_to_sink = 0;
 }
 
-/* Early: nothing came for a while, all is done, and committing once more is no burden. */
+/*
+ * Early: nothing came for a while, and committing once more is no burden. When the input is held back nothing can come:
+ * then that says something only if all is done.
+ */
 static bool is_dry(struct fg_pipeline *p, const struct fg_flow_batch *batch)
 {
     uint64_t dry_ms = p->arrived_ms + FG_FLOW_DRY_MS, gap_ms = p->committed_ms + FG_FLOW_COMMIT_GAP_MS;
     uint64_t at_ms = dry_ms > gap_ms ? dry_ms : gap_ms;
 
-    if (batch->n_open || p->publishing || p->batches.next != &batch->link)
+    if (p->publishing || p->batches.next != &batch->link || (batch->n_open && !fg_flow_has_room(p)))
         return false;
     if (p->now_ms >= at_ms)
         return true;
     fg_flow_due(p, at_ms);
     return false;
+}
+
+static struct fg_slot *slot_at(struct fg_list *link)
+{
+    return fg_container_of(link, struct fg_slot, link);
+}
+
+static bool has_ended(const struct fg_slot *slot)
+{
+    return slot->state == FG_SLOT_DONE || slot->state == FG_SLOT_DROPPED || slot->state == FG_SLOT_DEAD;
+}
+
+static void move_slot(struct fg_slot *slot, struct fg_flow_batch *to)
+{
+    struct fg_flow_batch *from = slot->batch;
+    size_t bytes = fg_record_bytes(slot->in);
+
+    if (from->release == &slot->link)
+        from->release = slot->link.next;
+    fg_list_remove(&slot->link);
+    fg_list_append(&to->slots, &slot->link);
+    slot->batch = to;
+    from->n_slots--;
+    from->bytes -= bytes;
+    to->n_slots++;
+    to->bytes += bytes;
+}
+
+/*
+ * What is done goes ahead in a batch of its own, and does not wait for what came after it. Only a topic's: a source's
+ * cursor accounts for all that came with it.
+ */
+static void cut(struct fg_flow_batch *batch)
+{
+    struct fg_flow_batch *head;
+
+    if (batch->p->c.source || !has_ended(slot_at(batch->slots.next)))
+        return;
+    head = batch_new(batch->p, &batch->link);
+    head->closed = true;
+    while (has_ended(slot_at(batch->slots.next)))
+        move_slot(slot_at(batch->slots.next), head);
+    batch->opened_ms = slot_at(batch->slots.next)->arrived_ms;
 }
 
 void fg_flow_step_close(struct fg_pipeline *p)
@@ -163,10 +214,17 @@ void fg_flow_step_close(struct fg_pipeline *p)
     if (batch->closed)
         return;
     age_ms = batch->opened_ms + p->c.commit_interval_ms;
-    if (is_full(batch) || p->now_ms >= age_ms || p->paused || !fg_flow_accepts(p) || is_dry(p, batch))
+    if (is_full(batch) || p->now_ms >= age_ms || p->paused || !fg_flow_accepts(p)) {
         batch->closed = true;
+        return;
+    }
+    fg_flow_due(p, age_ms);
+    if (!is_dry(p, batch))
+        return;
+    if (batch->n_open)
+        cut(batch);
     else
-        fg_flow_due(p, age_ms);
+        batch->closed = true;
 }
 
 /* The last of the ways in which a slot ends. */

@@ -20,16 +20,47 @@ static void hold(struct fg_pipeline *p, bool paused)
     p->c.bus->ops->consumer_pause(p->consumer, paused);
 }
 
-static void assigned(struct fg_pipeline *p)
+static void rewind_to_restart(struct fg_pipeline *p)
 {
     struct fg_bus_position *positions = fg_calloc(p->n_partitions + 1, sizeof(*positions));
+    size_t n = 0;
 
     for (size_t i = 0; i < p->n_partitions; i++)
-        positions[i] = (struct fg_bus_position){p->partitions[i].topic, p->partitions[i].partition, FG_BUS_COMMITTED};
-    p->assignment = FG_ASSIGN_WORKING;
-    p->ever_assigned = true;
+        if (p->partitions[i].restart >= 0) /* of the others nothing was taken yet */
+            positions[n++] =
+                (struct fg_bus_position){p->partitions[i].topic, p->partitions[i].partition, p->partitions[i].restart};
+    if (n)
+        p->c.bus->ops->consumer_rewind(p->consumer, positions, n);
+    free(positions);
+}
+
+static void begin_reading(struct fg_pipeline *p)
+{
+    int64_t first = p->c.start_at_end ? FG_BUS_END : FG_BUS_BEGINNING;
+    struct fg_bus_position *positions = fg_calloc(p->n_partitions + 1, sizeof(*positions));
+
+    for (size_t i = 0; i < p->n_partitions; i++) {
+        const struct fg_flow_partition *partition = &p->partitions[i];
+        positions[i] = (struct fg_bus_position){partition->topic, partition->partition,
+                                                partition->restart >= 0 ? partition->restart : first};
+    }
     p->c.bus->ops->consumer_assign(p->consumer, positions, p->n_partitions);
     free(positions);
+}
+
+static void asked(struct fg_pipeline *p)
+{
+    /* what is not committed yet stays where it was first seen: the policy for new groups could be another place now */
+    for (size_t i = 0; i < p->n_partitions; i++)
+        if (p->partitions[i].committed >= 0)
+            p->partitions[i].restart = p->partitions[i].committed;
+    p->assignment = FG_ASSIGN_WORKING;
+    p->ever_assigned = true;
+    if (p->reading)
+        rewind_to_restart(p);
+    else
+        begin_reading(p);
+    p->reading = true;
 }
 
 static void revoking(struct fg_pipeline *p)
@@ -39,26 +70,14 @@ static void revoking(struct fg_pipeline *p)
 
 static void revoked(struct fg_pipeline *p)
 {
-    /* the positions go with the partitions */
-}
-
-static void move_offset(struct fg_flow_batch *batch, struct fg_flow_partition *partition, int64_t next)
-{
-    for (size_t i = 0; i < batch->n_offsets; i++) {
-        if (batch->offsets[i].partition == partition) {
-            batch->offsets[i].next = next;
-            return;
-        }
-    }
-    batch->offsets = fg_flow_grow(batch->offsets, batch->n_offsets + 1, sizeof(*batch->offsets));
-    batch->offsets[batch->n_offsets++] = (struct fg_flow_offset){partition, next};
+    p->reading = false; /* the positions go with the partitions */
 }
 
 static void message(struct fg_pipeline *p, struct fg_bus_message *m)
 {
     struct fg_flow_partition *partition = fg_flow_partition_find(p, m->topic, m->partition);
-    struct fg_flow_batch *batch;
     int64_t next = m->offset + 1;
+    struct fg_slot *slot;
 
     /* seen is enough: what is dropped here while going back must be read again */
     if (partition && p->assignment == FG_ASSIGN_WORKING && partition->restart < 0)
@@ -67,9 +86,9 @@ static void message(struct fg_pipeline *p, struct fg_bus_message *m)
         fg_bus_message_free(m);
         return;
     }
-    batch = fg_flow_batch_open(p);
-    fg_flow_batch_add(batch, fg_record_from_message(p->c.budget, m));
-    move_offset(batch, partition, next);
+    slot = fg_flow_batch_add(fg_flow_batch_open(p), fg_record_from_message(p->c.budget, m));
+    slot->partition = partition;
+    slot->next = next;
     if (!fg_flow_has_room(p))
         hold(p, true);
 }
@@ -84,20 +103,6 @@ static void take(struct fg_pipeline *p, bool room)
     hold(p, !room);
 }
 
-static void rewind_to_committed(struct fg_pipeline *p)
-{
-    struct fg_bus_position *positions = fg_calloc(p->n_partitions + 1, sizeof(*positions));
-    size_t n = 0;
-
-    for (size_t i = 0; i < p->n_partitions; i++)
-        if (p->partitions[i].restart >= 0) /* of the others nothing was taken yet */
-            positions[n++] =
-                (struct fg_bus_position){p->partitions[i].topic, p->partitions[i].partition, p->partitions[i].restart};
-    if (n)
-        p->c.bus->ops->consumer_rewind(p->consumer, positions, n);
-    free(positions);
-}
-
 static void committed(struct fg_pipeline *p, struct fg_flow_batch *batch)
 {
     /* the partitions' restart has moved already */
@@ -105,12 +110,13 @@ static void committed(struct fg_pipeline *p, struct fg_flow_batch *batch)
 
 const struct fg_flow_intake fg_flow_intake_kafka = {
     .consumer_config = consumer_config,
-    .assigned = assigned,
+    .asked = asked,
     .revoking = revoking,
     .revoked = revoked,
     .message = message,
     .end = end,
     .take = take,
-    .rewind = rewind_to_committed,
+    .rewind = rewind_to_restart,
+    .ask_again = fg_flow_ask,
     .committed = committed,
 };

@@ -43,43 +43,22 @@ static void hold(struct fg_pipeline *p, bool paused)
     p->c.bus->ops->consumer_pause(p->consumer, paused);
 }
 
-/* First the committed offsets: asking waits for transactions of the one before us, and says how far to read at least.
+/*
+ * The committed offsets say how far to read at least; asking for them waited for transactions of the one before us. The
+ * cursors themselves are read from the beginning: the topic is compacted.
  */
-static void positions_known(void *arg, const struct fg_bus_position *positions, size_t n, const struct fg_error *err)
+static void asked(struct fg_pipeline *p)
 {
-    struct fg_pipeline *p = fg_flow_call_end(arg);
-    struct fg_bus_position *from;
+    struct fg_bus_position *from = fg_calloc(p->n_partitions + 1, sizeof(*from));
 
-    if (!p || p->assignment != FG_ASSIGN_ASKING)
-        return;
-    if (err) {
-        fg_flow_fail(p, "kafka", err);
-        return;
-    }
-    for (size_t i = 0; i < n; i++) {
-        struct fg_flow_partition *partition = fg_flow_partition_find(p, positions[i].topic, positions[i].partition);
-        if (partition)
-            partition->committed = positions[i].offset;
-    }
-    from = fg_calloc(p->n_partitions + 1, sizeof(*from));
-    for (size_t i = 0; i < p->n_partitions; i++)
+    for (size_t i = 0; i < p->n_partitions; i++) {
+        p->partitions[i].at_end = false;
         from[i] = (struct fg_bus_position){p->partitions[i].topic, p->partitions[i].partition, FG_BUS_BEGINNING};
+    }
     p->assignment = FG_ASSIGN_READING;
     hold(p, false);
     p->c.bus->ops->consumer_assign(p->consumer, from, p->n_partitions);
     free(from);
-    fg_flow_kick(p);
-}
-
-static void assigned(struct fg_pipeline *p)
-{
-    struct fg_bus_position *partitions = fg_calloc(p->n_partitions + 1, sizeof(*partitions));
-
-    for (size_t i = 0; i < p->n_partitions; i++)
-        partitions[i] = (struct fg_bus_position){p->partitions[i].topic, p->partitions[i].partition, FG_BUS_UNKNOWN};
-    p->assignment = FG_ASSIGN_ASKING;
-    p->c.bus->ops->consumer_committed(p->consumer, partitions, p->n_partitions, positions_known, fg_flow_call_new(p));
-    free(partitions);
 }
 
 static void misplaced(struct fg_pipeline *p, struct fg_slice key, int32_t partition)
@@ -289,6 +268,14 @@ static void revoked(struct fg_pipeline *p)
     fg_cursor_map_clear(&p->cursors);
 }
 
+/* The cursors are read once more, as after a rebalance. */
+static void ask_again(struct fg_pipeline *p)
+{
+    revoking(p);
+    revoked(p);
+    fg_flow_ask(p);
+}
+
 static void committed(struct fg_pipeline *p, struct fg_flow_batch *batch)
 {
     for (struct fg_list *l = batch->moves.next; l != &batch->moves; l = l->next) {
@@ -301,12 +288,13 @@ static void committed(struct fg_pipeline *p, struct fg_flow_batch *batch)
 
 const struct fg_flow_intake fg_flow_intake_source = {
     .consumer_config = consumer_config,
-    .assigned = assigned,
+    .asked = asked,
     .revoking = revoking,
     .revoked = revoked,
     .message = message,
     .end = end,
     .take = take,
     .rewind = rewind_cursors,
+    .ask_again = ask_again,
     .committed = committed,
 };

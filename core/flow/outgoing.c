@@ -214,6 +214,20 @@ static void stamp(struct fg_flow_publish *out, int64_t wall_ms)
         out->messages[i].timestamp_ms = wall_ms;
 }
 
+/* One past the last record of each partition: slots are in the order in which they came. */
+static void add_offset(struct fg_flow_batch *batch, const struct fg_slot *slot)
+{
+    size_t i = 0;
+
+    while (i < batch->n_offsets && batch->offsets[i].partition != slot->partition)
+        i++;
+    if (i == batch->n_offsets) {
+        batch->offsets = fg_flow_grow(batch->offsets, ++batch->n_offsets, sizeof(*batch->offsets));
+        batch->offsets[i].partition = slot->partition;
+    }
+    batch->offsets[i].next = slot->next;
+}
+
 void fg_flow_publish_build(struct fg_flow_batch *batch)
 {
     const struct fg_pipeline *p = batch->p;
@@ -221,12 +235,15 @@ void fg_flow_publish_build(struct fg_flow_batch *batch)
 
     fg_flow_publish_deinit(out);
     out->n_results = 0;
+    batch->n_offsets = 0;
     for (struct fg_list *l = batch->slots.next; l != &batch->slots; l = l->next) {
         const struct fg_slot *slot = fg_container_of(l, struct fg_slot, link);
         if (slot->state == FG_SLOT_DONE)
             add_results(out, p, slot);
         else if (slot->state == FG_SLOT_DEAD)
             add_dead(out, p, slot);
+        if (slot->partition)
+            add_offset(batch, slot);
     }
     out->n_records = out->n;
     for (struct fg_list *l = batch->moves.next; l != &batch->moves; l = l->next)

@@ -11,6 +11,7 @@
  *   step      one function of advance(): does what can be done now, and says by fg_flow_due() when to look again
  *   forget    drop everything in flight; the epoch moves on, so that late answers of workers are known as such
  *   recover   after a forget: wait for the publish under way, then take the input back to its last committed position
+ *   unsure    while recovering: the producer died in a commit, so Kafka must be asked which position that is
  *   item      what the transforms made of a slot's record: one each unless they emit; a sink answers items
  *   fill      the fg_batch that a source is filling
  */
@@ -71,6 +72,9 @@ struct fg_slot {
     uint64_t seq;                /* order of arrival over the pipeline's life */
     struct fg_record *in;        /* owned */
     const char *cursor_key;      /* borrowed from the batch's moves; NULL: came from Kafka */
+    struct fg_flow_partition *partition; /* borrowed: where it came from, and */
+    int64_t next;                        /* the offset behind it; NULL: came from a source */
+    uint64_t arrived_ms;
     enum fg_slot_state state;
     unsigned attempts; /* at transform number `stage` */
     size_t stage;
@@ -91,7 +95,7 @@ struct fg_flow_partition {
     char *topic; /* owned */
     int32_t partition;
     int64_t restart;   /* where to go back to: last committed, or first seen; < 0: nothing was seen yet */
-    int64_t committed; /* source: must be read at least so far; < 0: nothing committed */
+    int64_t committed; /* what Kafka said at the assignment; source: must be read at least so far; < 0: nothing */
     int64_t read;      /* source: read so far */
     bool at_end;
 };
@@ -129,8 +133,8 @@ struct fg_flow_batch {
     struct fg_list *release; /* link of the next slot to let go to the sink, in order; &slots: none */
     size_t n_slots, n_open;  /* open: neither done, dropped nor dead */
     size_t bytes;
-    uint64_t opened_ms;
-    struct fg_flow_offset *offsets; /* owned array of n_offsets */
+    uint64_t opened_ms;             /* when the oldest of what is in it came */
+    struct fg_flow_offset *offsets; /* owned array of n_offsets; made with the publish */
     size_t n_offsets;
     struct fg_list moves;
     struct fg_flow_publish out;
@@ -218,13 +222,14 @@ struct fg_flow_metrics {
 /* What takes records in. Two of them: intake-kafka.c, intake-source.c. */
 struct fg_flow_intake {
     void (*consumer_config)(struct fg_pipeline *p, struct fg_bus_consumer_config *ret);
-    void (*assigned)(struct fg_pipeline *p); /* step: fg_pipeline::partitions is the new assignment */
+    void (*asked)(struct fg_pipeline *p); /* what is committed for fg_pipeline::partitions is known: begin */
     void (*revoking)(struct fg_pipeline *p); /* the assignment ends: nothing more may come in for it */
     void (*revoked)(struct fg_pipeline *p);  /* it has ended, batches are gone */
     void (*message)(struct fg_pipeline *p, struct fg_bus_message *message); /* takes it over */
     void (*end)(struct fg_pipeline *p, const struct fg_bus_position *position);
     void (*take)(struct fg_pipeline *p, bool room); /* step: take in more, or hold back */
-    void (*rewind)(struct fg_pipeline *p);          /* go back to what is committed */
+    void (*rewind)(struct fg_pipeline *p);          /* go back to what is remembered as committed */
+    void (*ask_again)(struct fg_pipeline *p);       /* step: what is remembered may be outdated: ask Kafka, go there */
     void (*committed)(struct fg_pipeline *p, struct fg_flow_batch *batch);
 };
 extern const struct fg_flow_intake fg_flow_intake_kafka, fg_flow_intake_source;
@@ -232,7 +237,7 @@ extern const struct fg_flow_intake fg_flow_intake_kafka, fg_flow_intake_source;
 enum fg_flow_assignment {
     FG_ASSIGN_NONE,
     FG_ASSIGN_GIVEN,   /* by Kafka; not yet answered */
-    FG_ASSIGN_ASKING,  /* source: for committed offsets */
+    FG_ASSIGN_ASKING,  /* for committed offsets, which waits for transactions on them to end */
     FG_ASSIGN_READING, /* source: cursors */
     FG_ASSIGN_WORKING,
     FG_ASSIGN_REVOKING, /* finishing what is in flight */
@@ -331,12 +336,14 @@ struct fg_pipeline {
     bool consumer_closing, producer_closing, producer_ready, producer_dead, consumer_paused;
     /* assignment, */
     bool is_given, revoke_asked, revoke_lost, ever_assigned;
+    /* reading: topics: the consumer has this assignment, */
+    bool reading;
     /* resync: a source submitted a void fill: tell it again where to go on, */
     bool resync;
     /* sink, */
     bool outage, probing;
     /* commit; is_outcome: of what is publishing, came in, not yet looked at */
-    bool is_outcome, recovering;
+    bool is_outcome, recovering, unsure;
 };
 
 /* Without memory the process ends: nothing committed is lost, the rest is read again. */
@@ -373,6 +380,7 @@ void fg_flow_given(struct fg_pipeline *p, const struct fg_bus_position *partitio
 void fg_flow_end_assignment(struct fg_pipeline *p);
 void fg_flow_drop_partitions(struct fg_pipeline *p);
 void fg_flow_recover(struct fg_pipeline *p);        /* in a step: forget, then go back */
+void fg_flow_ask(struct fg_pipeline *p);            /* in a step: what is committed? intake->asked() follows */
 bool fg_flow_has_room(const struct fg_pipeline *p); /* in batches and budget */
 struct fg_flow_partition *fg_flow_partition_find(struct fg_pipeline *p, const char *topic, int32_t partition);
 bool fg_flow_accepts(const struct fg_pipeline *p); /* what arrives now counts */

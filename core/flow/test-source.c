@@ -143,7 +143,9 @@ static void an_abort_rewinds_the_source(void **state)
         rig_open(&rig);
         assert_true(rig_until_count(&rig, "out", 100, 60000));
         sim_run_for(&rig.sim, 500);
-        assert_true(rig.n_rewinds >= 2);
+        /* after a dead producer the cursors are read anew, as after a rebalance */
+        assert_true(rig.n_rewinds >= 2 - seed % 2);
+        assert_true(rig.n_revokes >= seed % 2);
         assert_int_equal(rig_status(&rig).aborts, 2);
         assert_int_equal(rig_status(&rig).handles_recreated, seed % 2);
         assert_int_equal(rig_status(&rig).state, FG_PIPELINE_RUNNING);
