@@ -22,6 +22,7 @@
 #define FG_BUS_END (-1)
 #define FG_BUS_COMMITTED (-1000)                 /* the group's committed offset; none: the policy of the consumer */
 #define FG_BUS_TAIL(n) ((int64_t)(-2000) - (n))  /* n records before the end; n >= 1 */
+#define FG_BUS_SINCE(ms) (INT64_MIN + (ms))      /* the first record of this Unix time or later; none: the end */
 
 struct fg_bus;
 struct fg_bus_consumer;
@@ -63,7 +64,11 @@ struct fg_bus_outgoing {
 
 struct fg_bus_consumer_config {
     const char *group;          /* NULL: no group; positions come by fg_bus_consumer_assign() alone */
-    const char *const *topics;  /* array of n_topics to subscribe to; unused without group */
+    /*
+     * Array of n_topics to subscribe to; unused without group. None with a group: it is not joined, positions come by
+     * fg_bus_consumer_assign(), and only its offsets are used. Who may commit them is then up to a transactional id.
+     */
+    const char *const *topics;
     size_t n_topics;
     bool start_at_end;          /* a partition without committed offset starts at its end instead of its beginning */
     bool want_end;              /* call end() */
@@ -136,9 +141,23 @@ struct fg_bus_topic {
     const char *name;
     int32_t partitions;  /* 0: there is no such topic */
     int32_t replication; /* of partition 0; 0: unknown. For create: -1: the broker's default */
-    bool compacted;      /* for create only */
+    bool compacted;      /* for create and inspect only */
+    /* Answers of inspect; 0: not known. */
+    bool deletes;              /* records are removed by age or size; a compacted topic may do both */
+    int32_t min_insync;        /* min.insync.replicas */
+    int64_t retention_ms;      /* retention.ms; -1: for ever */
+    int64_t message_bytes_max; /* max.message.bytes */
 };
 typedef void (*fg_bus_topics_cb)(void *arg, const struct fg_bus_topic *topics, size_t n, const struct fg_error *err);
+
+/* What inspect tells of the brokers. */
+struct fg_bus_cluster {
+    int32_t brokers;              /* 0: not known */
+    int64_t offsets_retention_ms; /* how long the offsets of a group without members are kept; 0: not known */
+    struct fg_error settings;     /* why settings of topics or brokers are not known; code FG_E_NONE: they are */
+};
+typedef void (*fg_bus_inspected_cb)(void *arg, const struct fg_bus_cluster *cluster, const struct fg_bus_topic *topics,
+                                    size_t n, const struct fg_error *err);
 
 struct fg_bus_traits {
     const char *kind;   /* "kafka", "embedded", "model" */
@@ -169,6 +188,7 @@ struct fg_bus_ops {
     void (*producer_close)(struct fg_bus_producer *producer, fg_done_cb closed, void *arg);
     void (*describe)(struct fg_bus *bus, const char *const *names, size_t n, fg_bus_topics_cb done, void *arg);
     void (*create)(struct fg_bus *bus, const struct fg_bus_topic *topics, size_t n, fg_bus_topics_cb done, void *arg);
+    void (*inspect)(struct fg_bus *bus, const char *const *names, size_t n, fg_bus_inspected_cb done, void *arg);
     void (*close)(struct fg_bus *bus, fg_done_cb closed, void *arg);
 };
 
@@ -214,6 +234,8 @@ static inline int fg_bus_producer_open(struct fg_bus *bus, const struct fg_bus_p
  * producer_close      what is being published ends first, as FG_BUS_DEAD unless it got through; closed(arg) when all
  *                     is freed
  * describe            what exists of these topics
- * create              make topics; one that exists already is no error
+ * create              make topics, wait until the brokers know them; one that exists already is no error. The topics of
+ *                     the answer are as they are now
+ * inspect             describe, with settings of the topics and what is known of the cluster: for people, asks more
  * close               after all its consumers and producers are closed
  */

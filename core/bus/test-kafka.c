@@ -212,6 +212,126 @@ static void test_unknown_topic_is_told(void **state)
     world_end(&w);
 }
 
+/* Offsets of a group that nobody joins move with a transaction; whoever has the transactional id now moves them. */
+static void test_a_group_that_is_not_joined_keeps_offsets(void **state)
+{
+    struct fg_bus_consumer_config config = { 0 };
+    struct fg_error err = FG_ERROR_NULL;
+    struct reader r = { 0 };
+    struct writer old, new;
+    struct world w;
+    char topic[64];
+
+    (void)state;
+    if (!begin(&w))
+        skip();
+    make_topic(&w, "alone", 1, topic);
+    writer_open(&old, &w, topic, topic);
+    writer_write(&old, topic, 0, 5, 1);
+    config.group = topic;
+    config.want_end = true;
+    r.w = &w;
+    assert_int_equal(fg_bus_consumer_open(w.bus, &config, &reader_events, &r, &r.consumer, &err), 0);
+    struct fg_bus_position at = { topic, 0, FG_BUS_END };
+    w.bus->ops->consumer_assign(r.consumer, &at, 1);
+    until(&w, r.ends == 1);
+    assert_int_equal(r.end[0], 6); /* five records and the end of their transaction */
+    at.offset = FG_BUS_BEGINNING;
+    w.bus->ops->consumer_rewind(r.consumer, &at, 1);
+    until(&w, r.n == 5 && r.ends == 2);
+    at.offset = 3;
+    publish_one(&old, topic, r.consumer, &at, NULL, FG_BUS_DONE);
+    writer_open(&new, &w, topic, topic);
+    at.offset = 4;
+    publish_one(&old, topic, r.consumer, &at, NULL, FG_BUS_DEAD);
+    at.offset = FG_BUS_COMMITTED;
+    reader_forget(&r);
+    w.bus->ops->consumer_rewind(r.consumer, &at, 1);
+    until(&w, r.n == 3); /* 3, 4, and what was written with the offset */
+    assert_int_equal(r.messages[0]->offset, 3);
+    assert_int_equal(r.assignments, 0);
+    reader_close(&r);
+    writer_close(&old);
+    writer_close(&new);
+    world_end(&w);
+}
+
+/* One that has no such record begins at its end. */
+static void test_a_position_by_time(void **state)
+{
+    struct reader r = { 0 };
+    struct writer p;
+    struct world w;
+    char topic[64];
+
+    (void)state;
+    if (!begin(&w))
+        skip();
+    make_topic(&w, "time", 2, topic);
+    writer_open(&p, &w, topic, topic);
+    writer_write(&p, topic, 0, 10, 1);
+    reader_open(&r, &w, NULL, topic);
+    const struct fg_bus_position at[] = { { topic, 0, FG_BUS_SINCE(INT64_C(1700000000006)) },
+                                          { topic, 1, FG_BUS_SINCE(INT64_C(1700000000006)) } };
+    w.bus->ops->consumer_assign(r.consumer, at, 2);
+    until(&w, r.ends >= 2);
+    assert_int_equal(r.n, 4);
+    assert_int_equal(r.messages[0]->timestamp_ms, INT64_C(1700000000006));
+    reader_close(&r);
+    writer_close(&p);
+    world_end(&w);
+}
+
+struct inspected {
+    bool come;
+    struct fg_bus_cluster cluster;
+    struct fg_bus_topic topics[2];
+};
+
+static void on_inspected(void *arg, const struct fg_bus_cluster *cluster, const struct fg_bus_topic *topics, size_t n,
+                         const struct fg_error *err)
+{
+    struct inspected *i = arg;
+
+    if (err)
+        fail_msg("%s", err->text);
+    assert_int_equal(n, 2);
+    i->come = true;
+    i->cluster = *cluster;
+    memcpy(i->topics, topics, sizeof(i->topics));
+}
+
+static void test_settings_of_topics(void **state)
+{
+    struct made m = { 0 };
+    struct inspected i = { 0 };
+    struct world w;
+    char name[64];
+
+    (void)state;
+    if (!begin(&w))
+        skip();
+    snprintf(name, sizeof(name), "bus-settings-%d-%llx", (int)getpid(), (unsigned long long)uv_hrtime());
+    const struct fg_bus_topic topic = { .name = name, .partitions = -1, .replication = -1, .compacted = true };
+    const char *names[] = { name, "no-such-topic" };
+    w.bus->ops->create(w.bus, &topic, 1, on_made, &m);
+    until(&w, m.come);
+    w.bus->ops->inspect(w.bus, names, 2, on_inspected, &i);
+    until(&w, i.come);
+    assert_int_equal(i.cluster.settings.code, FG_E_NONE);
+    assert_int_equal(i.cluster.brokers, 1);
+    assert_true(i.cluster.offsets_retention_ms >= 60000);
+    assert_true(i.topics[0].partitions >= 1);
+    assert_true(i.topics[0].compacted);
+    assert_false(i.topics[0].deletes);
+    assert_int_equal(i.topics[0].replication, 1);
+    assert_int_equal(i.topics[0].min_insync, 1);
+    assert_true(i.topics[0].message_bytes_max > 1000);
+    assert_true(i.topics[0].retention_ms > 0);
+    assert_int_equal(i.topics[1].partitions, 0);
+    world_end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -220,6 +340,9 @@ int main(void)
         cmocka_unit_test(test_cursors_of_a_lost_partition_are_refused),
         cmocka_unit_test(test_refusals_are_told),
         cmocka_unit_test(test_unknown_topic_is_told),
+        cmocka_unit_test(test_a_group_that_is_not_joined_keeps_offsets),
+        cmocka_unit_test(test_a_position_by_time),
+        cmocka_unit_test(test_settings_of_topics),
     };
 
     /* cmocka 1.1.5 writes a skipped test as "not ok", which is a failure to whoever reads TAP. */

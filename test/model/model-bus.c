@@ -146,8 +146,19 @@ struct described {
     const char *names[32];
     size_t n;
     fg_bus_topics_cb done;
+    fg_bus_inspected_cb inspected; /* instead */
     void *arg;
 };
+
+static void answer(const struct described *d, const struct fg_bus_topic *topics, size_t n, const struct fg_error *err)
+{
+    const struct fg_bus_cluster cluster = {.brokers = 1};
+
+    if (d->inspected)
+        d->inspected(d->arg, &cluster, topics, n, err);
+    else
+        d->done(d->arg, topics, n, err);
+}
 
 static void described(void *arg)
 {
@@ -157,7 +168,7 @@ static void described(void *arg)
 
     if (d->model->away) {
         fg_error_set(&err, FG_E_UNAVAILABLE, FG_ERROR_RETRIABLE, "no broker answers");
-        d->done(d->arg, NULL, 0, &err);
+        answer(d, NULL, 0, &err);
         free(d);
         return;
     }
@@ -165,20 +176,30 @@ static void described(void *arg)
         const struct model_topic *topic = model_topic_find(d->model, d->names[i]);
         topics[i] = (struct fg_bus_topic){.name = d->names[i], .partitions = topic ? topic->n_partitions : 0};
     }
-    d->done(d->arg, topics, d->n, NULL);
+    answer(d, topics, d->n, NULL);
     free(d);
 }
 
-static void describe(struct fg_bus *bus, const char *const *names, size_t n, fg_bus_topics_cb done, void *arg)
+static struct described *ask(struct fg_bus *bus, const char *const *names, size_t n, void *arg)
 {
     struct described *d = fg_calloc(1, sizeof(*d));
     d->model = model_of(bus);
     fg_assert(n <= 32);
     memcpy(d->names, names, n * sizeof(names[0]));
     d->n = n;
-    d->done = done;
     d->arg = arg;
     sim_post(d->model->sim, 1, described, d);
+    return d;
+}
+
+static void describe(struct fg_bus *bus, const char *const *names, size_t n, fg_bus_topics_cb done, void *arg)
+{
+    ask(bus, names, n, arg)->done = done;
+}
+
+static void inspect(struct fg_bus *bus, const char *const *names, size_t n, fg_bus_inspected_cb done, void *arg)
+{
+    ask(bus, names, n, arg)->inspected = done;
 }
 
 static void create(struct fg_bus *bus, const struct fg_bus_topic *topics, size_t n, fg_bus_topics_cb done, void *arg)
@@ -200,7 +221,8 @@ static void bus_close(struct fg_bus *bus, fg_done_cb closed, void *arg)
 void model_init(struct model_bus *model, struct sim *sim, bool transactional)
 {
     static const struct fg_bus_ops ops = {
-        MODEL_CONSUMER_OPS, MODEL_PRODUCER_OPS, .describe = describe, .create = create, .close = bus_close,
+        MODEL_CONSUMER_OPS, MODEL_PRODUCER_OPS, .describe = describe, .create = create, .inspect = inspect,
+        .close = bus_close,
     };
 
     *model = (struct model_bus){

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Topics: what exists, and making some. One handle and one lane for the whole bus, made when first needed. */
+/* Topics: what exists, their settings, and making some. One handle and one lane for the whole bus, made when first needed. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +18,8 @@ struct admin_job {
     struct fg_bus_topic *topics; /* owned array of n with owned names */
     size_t n;
     fg_bus_topics_cb done;
+    fg_bus_inspected_cb inspected; /* instead of done */
+    struct fg_bus_cluster cluster; /* for it */
     void *arg;
     int r;
     struct fg_error err;
@@ -262,13 +264,154 @@ static void run_create(struct fg_lane_job *base)
         job->r = wait_until_known(job);
 }
 
+/* ---- inspect ---- */
+
+/* The first broker's number, and how many there are. */
+static bool find_brokers(struct admin_job *job, char ret_id[16])
+{
+    const struct rd_kafka_metadata *metadata = NULL;
+    rd_kafka_resp_err_t rd = rd_kafka_metadata(job->bus->admin_rk, 0, NULL, &metadata, LOOK_SLICE_MS * 4);
+
+    if (rd)
+        return false;
+    job->cluster.brokers = metadata->broker_cnt;
+    if (metadata->broker_cnt > 0)
+        (void)snprintf(ret_id, 16, "%d", (int)metadata->brokers[0].id);
+    rd_kafka_metadata_destroy(metadata);
+    return job->cluster.brokers > 0;
+}
+
+static int64_t number_of(const char *value)
+{
+    return value ? strtoll(value, NULL, 10) : 0;
+}
+
+static void take_setting(struct fg_bus_topic *topic, const char *name, const char *value)
+{
+    if (!value)
+        return;
+    if (strcmp(name, "cleanup.policy") == 0) {
+        topic->compacted = strstr(value, "compact") != NULL;
+        topic->deletes = strstr(value, "delete") != NULL;
+    } else if (strcmp(name, "min.insync.replicas") == 0) {
+        topic->min_insync = (int32_t)number_of(value);
+    } else if (strcmp(name, "retention.ms") == 0) {
+        topic->retention_ms = number_of(value);
+    } else if (strcmp(name, "max.message.bytes") == 0) {
+        topic->message_bytes_max = number_of(value);
+    }
+}
+
+static void take_resource(struct admin_job *job, const rd_kafka_ConfigResource_t *resource)
+{
+    bool is_topic = rd_kafka_ConfigResource_type(resource) == RD_KAFKA_RESOURCE_TOPIC;
+    struct fg_bus_topic *topic = NULL;
+    const rd_kafka_ConfigEntry_t **entries;
+    size_t n;
+
+    for (size_t i = 0; is_topic && i < job->n; i++)
+        if (strcmp(job->topics[i].name, rd_kafka_ConfigResource_name(resource)) == 0)
+            topic = &job->topics[i];
+    entries = rd_kafka_ConfigResource_configs(resource, &n);
+    for (size_t i = 0; i < n; i++) {
+        const char *name = rd_kafka_ConfigEntry_name(entries[i]), *value = rd_kafka_ConfigEntry_value(entries[i]);
+        if (topic)
+            take_setting(topic, name, value);
+        else if (!is_topic && strcmp(name, "offsets.retention.minutes") == 0)
+            job->cluster.offsets_retention_ms = number_of(value) * 60000;
+    }
+}
+
+/* true: a topic that is known by now has no settings yet on the broker that answered: ask again. */
+static bool take_settings(struct admin_job *job, rd_kafka_event_t *event)
+{
+    struct fg_error *why = &job->cluster.settings;
+    const rd_kafka_ConfigResource_t **resources;
+    rd_kafka_resp_err_t rd;
+    bool again = false;
+    char what[128];
+    size_t n;
+
+    *why = FG_ERROR_NULL;
+    if (!event || (rd = rd_kafka_event_error(event))) {
+        fg_rd_error(why, event ? rd : RD_KAFKA_RESP_ERR__TIMED_OUT, "Kafka: settings cannot be read",
+                    event ? rd_kafka_event_error_string(event) : NULL);
+        return false;
+    }
+    resources = rd_kafka_DescribeConfigs_result_resources(rd_kafka_event_DescribeConfigs_result(event), &n);
+    for (size_t i = 0; i < n; i++) {
+        rd = rd_kafka_ConfigResource_error(resources[i]);
+        again = again || rd == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+        if (!rd) {
+            take_resource(job, resources[i]);
+        } else if (rd_kafka_ConfigResource_type(resources[i]) == RD_KAFKA_RESOURCE_TOPIC) {
+            (void)snprintf(what, sizeof(what), "Kafka: settings of topic \"%.60s\" cannot be read",
+                           rd_kafka_ConfigResource_name(resources[i]));
+            fg_rd_error(why, rd, what, NULL);
+        }
+    }
+    return again;
+}
+
+static bool ask_settings(struct admin_job *job, const char *broker)
+{
+    rd_kafka_t *rk = job->bus->admin_rk;
+    rd_kafka_ConfigResource_t **asked = fg_calloc(job->n + 1, sizeof(rd_kafka_ConfigResource_t *));
+    rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(rk, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
+    rd_kafka_event_t *event;
+    size_t n = 0;
+    char text[64];
+    bool again;
+
+    asked[n++] = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_BROKER, broker);
+    for (size_t i = 0; i < job->n; i++)
+        if (job->topics[i].partitions > 0)
+            asked[n++] = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, job->topics[i].name);
+    (void)rd_kafka_AdminOptions_set_request_timeout(options, FG_RD_ADMIN_TIMEOUT_MS, text, sizeof(text));
+    rd_kafka_DescribeConfigs(rk, asked, n, options, queue);
+    event = rd_kafka_queue_poll(queue, FG_RD_ADMIN_TIMEOUT_MS + 1000);
+    again = take_settings(job, event);
+    if (event)
+        rd_kafka_event_destroy(event);
+    rd_kafka_ConfigResource_destroy_array(asked, n);
+    free(asked);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_AdminOptions_destroy(options);
+    return again;
+}
+
+/* Settings are for people: where they cannot be had, the rest is told all the same, and why. */
+static void run_inspect(struct fg_lane_job *base)
+{
+    struct admin_job *job = (struct admin_job *)base;
+    struct timespec wait = {.tv_nsec = SETTLE_WAIT_NS};
+    uint64_t deadline_ms;
+    char broker[16];
+
+    run_describe(base);
+    if (job->r < 0)
+        return;
+    deadline_ms = now_ms() + FG_RD_ADMIN_TIMEOUT_MS / 2;
+    if (job->bus->make_topic) /* the mock brokers have no settings */
+        fg_error_set(&job->cluster.settings, FG_E_NOT_FOUND, 0, "embedded brokers have no settings");
+    else if (!find_brokers(job, broker))
+        fg_error_set(&job->cluster.settings, FG_E_UNAVAILABLE, FG_ERROR_RETRIABLE, "Kafka: no broker answers");
+    else
+        while (ask_settings(job, broker) && now_ms() < deadline_ms)
+            (void)nanosleep(&wait, NULL);
+}
+
 /* ---- on the loop ---- */
 
 static void admin_done(struct fg_lane_job *base)
 {
     struct admin_job *job = (struct admin_job *)base;
 
-    if (job->r < 0)
+    if (job->inspected)
+        job->inspected(job->arg, &job->cluster, job->r < 0 ? NULL : job->topics, job->r < 0 ? 0 : job->n,
+                       job->r < 0 ? &job->err : NULL);
+    else if (job->r < 0)
         job->done(job->arg, NULL, 0, &job->err);
     else
         job->done(job->arg, job->topics, job->n, NULL);
@@ -305,14 +448,25 @@ static char *copy(const char *text)
     return s;
 }
 
-void fg_rd_describe(struct fg_bus *bus, const char *const *names, size_t n, fg_bus_topics_cb done, void *arg)
+static void post_names(struct admin_job *job, const char *const *names, void (*run)(struct fg_lane_job *))
 {
-    struct admin_job *job = job_new((struct fg_rd_bus *)bus, n, done, arg);
-
-    job->job.run = run_describe;
-    for (size_t i = 0; i < n; i++)
+    job->job.run = run;
+    for (size_t i = 0; i < job->n; i++)
         job->topics[i].name = copy(names[i]);
     fg_lane_post(&job->bus->admin, &job->job);
+}
+
+void fg_rd_describe(struct fg_bus *bus, const char *const *names, size_t n, fg_bus_topics_cb done, void *arg)
+{
+    post_names(job_new((struct fg_rd_bus *)bus, n, done, arg), names, run_describe);
+}
+
+void fg_rd_inspect(struct fg_bus *bus, const char *const *names, size_t n, fg_bus_inspected_cb done, void *arg)
+{
+    struct admin_job *job = job_new((struct fg_rd_bus *)bus, n, NULL, arg);
+
+    job->inspected = done;
+    post_names(job, names, run_inspect);
 }
 
 void fg_rd_create(struct fg_bus *bus, const struct fg_bus_topic *topics, size_t n, fg_bus_topics_cb done, void *arg)

@@ -108,6 +108,32 @@ static bool has_error(const rd_kafka_topic_partition_list_t *list)
     return false;
 }
 
+static bool is_time(int64_t offset)
+{
+    return offset >= FG_BUS_SINCE(0) && offset < FG_BUS_SINCE(INT64_MAX / 2);
+}
+
+/* Positions by time become offsets. false: not known now. */
+static bool find_times(struct fg_bus_consumer *c, rd_kafka_topic_partition_list_t *list)
+{
+    rd_kafka_topic_partition_list_t *ask = rd_kafka_topic_partition_list_new(list->cnt + 1);
+    rd_kafka_resp_err_t rd = RD_KAFKA_RESP_ERR_NO_ERROR;
+    bool all;
+
+    for (int i = 0; i < list->cnt; i++)
+        if (is_time(list->elems[i].offset))
+            rd_kafka_topic_partition_list_add(ask, list->elems[i].topic, list->elems[i].partition)->offset =
+                list->elems[i].offset - FG_BUS_SINCE(0);
+    if (ask->cnt > 0 && (rd = rd_kafka_offsets_for_times(c->rk, ask, LOOKUP_TIMEOUT_MS)))
+        fg_trouble_hint(&c->trouble, rd, "no answer to the question for offsets by time", false);
+    all = !rd && !has_error(ask);
+    for (int i = 0; all && i < ask->cnt; i++)
+        rd_kafka_topic_partition_list_find(list, ask->elems[i].topic, ask->elems[i].partition)->offset =
+            ask->elems[i].offset >= 0 ? ask->elems[i].offset : FG_BUS_END;
+    rd_kafka_topic_partition_list_destroy(ask);
+    return all;
+}
+
 /*
  * auto.offset.reset is "error", so that offsets lost by retention are told. A partition without a committed offset is
  * no such loss: it starts where the consumer's policy says, and that is decided here.
@@ -119,6 +145,10 @@ static bool look_up(struct assign_job *job)
     struct timespec wait = {.tv_nsec = 100 * 1000 * 1000};
     rd_kafka_resp_err_t rd;
 
+    while (is_wanted(job) && !find_times(c, job->list)) {
+        fg_lane_nudge_loop(&c->lane);
+        (void)nanosleep(&wait, NULL);
+    }
     while (ask->cnt > 0 && is_wanted(job)) {
         rd = fg_rd_committed(c, ask, LOOKUP_TIMEOUT_MS);
         if (!rd && !has_error(ask))

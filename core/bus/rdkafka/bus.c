@@ -43,6 +43,7 @@ static const struct fg_bus_ops rdkafka_ops = {
     .producer_close = fg_rd_producer_close,
     .describe = fg_rd_describe,
     .create = fg_rd_create,
+    .inspect = fg_rd_inspect,
     .close = bus_close,
 };
 

@@ -211,7 +211,7 @@ static int start(struct fg_bus_consumer *c, rd_kafka_conf_t *conf, struct fg_err
     c->data = rd_kafka_queue_new(c->rk);
     rd_kafka_queue_cb_event_enable(c->control, on_queue, c);
     rd_kafka_queue_cb_event_enable(c->data, on_queue, c);
-    if (c->grouped)
+    if (c->grouped && c->n_topics)
         post(c, c->solo ? run_find_all : run_subscribe, opened);
     return 0;
 }

@@ -109,6 +109,7 @@ rd_kafka_conf_t *fg_rd_conf_consumer(const struct fg_rd_bus *bus, const struct f
 rd_kafka_conf_t *fg_rd_conf_producer(const struct fg_rd_bus *bus, const struct fg_bus_producer_config *config,
                                      struct fg_error *err);
 int fg_rd_conf_set(rd_kafka_conf_t *conf, const char *name, const char *value, struct fg_error *err);
+size_t fg_rd_conf_number(const rd_kafka_conf_t *conf, const char *name); /* 0: no such property, or no number */
 /* properties.c: null when the user may set it, else why not */
 const char *fg_rd_property_refused(const char *name);
 /* tls.c */
@@ -160,7 +161,7 @@ int fg_rd_commit_now(struct fg_bus_consumer *c, const rd_kafka_topic_partition_l
  */
 rd_kafka_resp_err_t fg_rd_committed(struct fg_bus_consumer *c, rd_kafka_topic_partition_list_t *list, int timeout_ms);
 rd_kafka_topic_partition_list_t *fg_rd_list(const struct fg_bus_position *positions, size_t n);
-/* Borrowed topics: free the array alone. */
+/* Borrowed topics, metadata in the same piece of memory: free the array alone. */
 struct fg_bus_position *fg_rd_positions(const rd_kafka_topic_partition_list_t *list);
 
 /* producer.c */
@@ -181,6 +182,7 @@ rd_kafka_resp_err_t fg_rd_look_up(struct fg_rd_bus *bus, rd_kafka_t *rk, const c
                                   struct fg_rd_topic *ret);
 void fg_rd_describe(struct fg_bus *bus, const char *const *names, size_t n, fg_bus_topics_cb done, void *arg);
 void fg_rd_create(struct fg_bus *bus, const struct fg_bus_topic *topics, size_t n, fg_bus_topics_cb done, void *arg);
+void fg_rd_inspect(struct fg_bus *bus, const char *const *names, size_t n, fg_bus_inspected_cb done, void *arg);
 void fg_rd_admin_close(struct fg_rd_bus *bus, fg_done_cb closed, void *arg);
 
 /* stats.c: [any thread] librdkafka's statistics into metrics. @client: the label. @parts: for the lag; array of n */
