@@ -3,15 +3,10 @@
 #include <stdlib.h>
 
 #include "base/hash.h"
+#include "flow/chain.h"
 #include "flow/pipeline-private.h"
 
 #define WORKS_PER_WORKER 2u /* pieces of work out at a time: one runs, one is at hand */
-
-struct fg_emit {
-    struct fg_record **records; /* owned array of n owned references */
-    size_t n, cap;
-    bool too_many;
-};
 
 struct job {
     struct fg_slot *slot; /* looked at on the loop only, and only in the same epoch */
@@ -30,77 +25,10 @@ struct flow_work {
     struct job jobs[];
 };
 
-void fg_emit_add(struct fg_emit *emit, struct fg_record *record)
-{
-    if (emit->n >= FG_FLOW_EMITS_MAX) {
-        emit->too_many = true;
-        fg_record_unref(record);
-        return;
-    }
-    if (emit->n == emit->cap) {
-        emit->cap = emit->cap ? emit->cap * 2 : 4;
-        emit->records = fg_flow_grow(emit->records, emit->cap, sizeof(struct fg_record *));
-    }
-    emit->records[emit->n++] = record;
-}
-
-static void emit_cut(struct fg_emit *emit, size_t n)
-{
-    while (emit->n > n)
-        fg_record_unref(emit->records[--emit->n]);
-}
-
-static void emit_deinit(struct fg_emit *emit)
-{
-    emit_cut(emit, 0);
-    free(emit->records);
-    *emit = (struct fg_emit){0};
-}
-
-/* One record through one transform; what comes of it is appended to `out`. */
-static enum fg_verdict apply_one(const struct fg_stage *stage, unsigned worker, struct fg_record *in,
-                                 struct fg_emit *out, struct fg_error *err)
-{
-    size_t before = out->n;
-    enum fg_verdict verdict = stage->ops->transform->apply(stage->selves[worker], in, out, err);
-
-    if (out->too_many) {
-        fg_error_set(err, FG_E_LIMIT, 0, "plugin \"%s\" made more than %u records of one", stage->plugin,
-                     FG_FLOW_EMITS_MAX);
-        verdict = FG_DEAD;
-    }
-    if (verdict == FG_KEEP && out->n == before)
-        fg_emit_add(out, fg_record_ref(in));
-    else if (verdict != FG_KEEP)
-        emit_cut(out, before);
-    if ((verdict == FG_DEAD || verdict == FG_RETRY) && err->code == FG_E_NONE)
-        fg_error_set(err, FG_E_DATA, 0, "plugin \"%s\" refused the record and gave no reason", stage->plugin);
-    return verdict;
-}
-
 static void run_job(const struct fg_pipeline *p, struct job *job, unsigned worker)
 {
-    struct fg_emit now = {0};
-
-    fg_emit_add(&now, fg_record_ref(job->in));
-    job->verdict = FG_KEEP;
-    for (size_t s = 0; s < p->c.n_transforms && now.n > 0; s++) {
-        struct fg_emit next = {0};
-        job->stage = s;
-        for (size_t i = 0; i < now.n; i++) {
-            enum fg_verdict verdict = apply_one(&p->c.transforms[s], worker, now.records[i], &next, &job->err);
-            if (verdict == FG_DEAD || verdict == FG_RETRY) {
-                job->verdict = verdict;
-                emit_deinit(&next);
-                break;
-            }
-        }
-        emit_deinit(&now);
-        now = next;
-    }
-    if (job->verdict == FG_KEEP && now.n == 0)
-        job->verdict = FG_DROP;
-    job->out = now;
+    job->verdict =
+        fg_chain_run(p->c.transforms, p->c.n_transforms, worker, job->in, &job->out, &job->stage, &job->err);
 }
 
 static void run(struct fg_work *work, unsigned worker)
@@ -181,7 +109,7 @@ static void done(struct fg_work *work)
         struct job *job = &w->jobs[i];
         if (w->epoch == p->epoch)
             come_home(job->slot, job);
-        emit_deinit(&job->out);
+        fg_emit_deinit(&job->out);
         fg_record_unref(job->in);
     }
     if (w->epoch != p->epoch)
