@@ -241,15 +241,37 @@ void fg_flow_slot_dropped(struct fg_slot *slot)
     slot_end(slot, FG_SLOT_DROPPED);
 }
 
+static void without_dead_topic(struct fg_pipeline *p, const struct fg_dead *dead)
+{
+    struct fg_error why;
+
+    if (p->c.dead_topic)
+        return;
+    fg_error_set(&why, dead->err.code, 0, "a record cannot be handled and there is no dead-letters topic: %.160s",
+                 dead->err.text);
+    fg_flow_fail(p, dead->node, &why);
+}
+
+static void set_dead(struct fg_slot *slot, const char *node, unsigned attempts, const struct fg_error *err)
+{
+    slot->dead = fg_calloc(1, sizeof(*slot->dead));
+    *slot->dead = (struct fg_dead){.err = *err, .node = node, .attempts = attempts};
+}
+
+void fg_flow_slot_refused(struct fg_slot *slot, const struct fg_error *err)
+{
+    set_dead(slot, "output", 1, err);
+    slot->state = FG_SLOT_DEAD;
+    without_dead_topic(slot->batch->p, slot->dead);
+}
+
 /* All or nothing: once a part of what a record became cannot go on, the record as it came in is the dead letter. */
 void fg_flow_slot_dead(struct fg_slot *slot, const char *node, unsigned attempts, const struct fg_error *err)
 {
     struct fg_pipeline *p = slot->batch->p;
 
-    if (!slot->dead) {
-        slot->dead = fg_calloc(1, sizeof(*slot->dead));
-        *slot->dead = (struct fg_dead){.err = *err, .node = node, .attempts = attempts};
-    }
+    if (!slot->dead)
+        set_dead(slot, node, attempts, err);
     /* parts that still wait are withdrawn; those that the sink holds are waited for, and count no more */
     for (size_t i = 0; i < slot->n_items; i++) {
         struct fg_item *item = &slot->items[i];
@@ -264,12 +286,7 @@ void fg_flow_slot_dead(struct fg_slot *slot, const char *node, unsigned attempts
     if (slot->n_open > 0)
         return;
     slot_end(slot, FG_SLOT_DEAD);
-    if (!p->c.dead_topic) {
-        struct fg_error why;
-        fg_error_set(&why, slot->dead->err.code, 0,
-                     "a record cannot be handled and there is no dead-letters topic: %.160s", slot->dead->err.text);
-        fg_flow_fail(p, slot->dead->node, &why);
-    }
+    without_dead_topic(p, slot->dead);
 }
 
 static bool output_unknown(const struct fg_pipeline *p, const struct fg_record *record, struct fg_error *err)

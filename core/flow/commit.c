@@ -62,7 +62,10 @@ static void publish(struct fg_pipeline *p, struct fg_flow_batch *batch, int step
         .offsets = all && !p->c.source ? out->offsets : NULL,
         .n_offsets = all && !p->c.source ? batch->n_offsets : 0,
         .cursors_topic = all && p->c.source ? p->c.cursors_topic : NULL,
+        .culprit = &out->culprit,
     };
+    out->from = from;
+    out->culprit = SIZE_MAX;
     if (fg_mutant("skip-offsets"))
         out->publish.n_offsets = 0;
     if (fg_mutant("zombie-not-fenced"))
@@ -154,6 +157,29 @@ static void batch_aborted(struct fg_pipeline *p)
             err->text, (unsigned long long)(p->hold_ms - p->now_ms));
 }
 
+/*
+ * Kafka will never take one of the messages. The record that it came from becomes a dead letter; a dead letter that is
+ * refused itself goes without its value. The batch is published again as it is otherwise. false: nobody is to blame.
+ */
+static bool blame(struct fg_pipeline *p, struct fg_flow_batch *batch)
+{
+    size_t i = batch->out.culprit == SIZE_MAX ? SIZE_MAX : batch->out.from + batch->out.culprit;
+    struct fg_slot *slot = i < batch->out.n_records ? batch->out.slots[i] : NULL;
+
+    if (p->outcome != FG_BUS_ABORTED || !slot || (slot->dead && slot->dead->bare))
+        return false;
+    p->publishing = NULL;
+    p->counts.aborts++;
+    fg_metric_add(p->m.aborts, 1);
+    fg_logf(&p->c.logger, FG_LOG_WARN, "%s: %s", p->outcome_err.text,
+            slot->dead ? "its dead letter goes without its value" : "the record becomes a dead letter");
+    if (slot->dead)
+        slot->dead->bare = true;
+    else
+        fg_flow_slot_refused(slot, &p->outcome_err);
+    return true;
+}
+
 void fg_flow_step_outcome(struct fg_pipeline *p)
 {
     struct fg_flow_batch *batch = p->publishing;
@@ -170,7 +196,8 @@ void fg_flow_step_outcome(struct fg_pipeline *p)
         p->publishing = NULL;
         fg_flow_batch_free(batch);
     } else if (p->outcome != FG_BUS_DONE) {
-        batch_aborted(p);
+        if (!blame(p, batch))
+            batch_aborted(p);
     } else if (!next_part(p, batch)) {
         batch_committed(p, batch);
     }

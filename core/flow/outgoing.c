@@ -10,7 +10,7 @@
 #include "flow/pipeline-private.h"
 
 #define CURSOR_RECORD_MAX (8u * FG_CURSOR_VALUE_MAX) /* bytes: every byte of the value may need an escape */
-#define DEAD_HEADERS      7u                         /* what a dead letter has beside its own */
+#define DEAD_HEADERS      7u                         /* what a dead letter has beside its own, but for its size */
 
 /* Memory made for a message, freed with it. */
 struct text {
@@ -54,18 +54,22 @@ void fg_flow_publish_deinit(struct fg_flow_publish *out)
     while (out->texts.next && (l = fg_list_pop(&out->texts)))
         free(fg_container_of(l, struct text, link));
     free(out->messages);
+    free(out->slots);
     free(out->offsets);
     out->messages = NULL;
+    out->slots = NULL;
     out->offsets = NULL;
     out->n = out->cap = 0;
 }
 
-static struct fg_bus_outgoing *add(struct fg_flow_publish *out)
+static struct fg_bus_outgoing *add(struct fg_flow_publish *out, struct fg_slot *slot)
 {
     if (out->n == out->cap) {
         out->cap = out->cap ? out->cap * 2 : 64;
         out->messages = fg_flow_grow(out->messages, out->cap, sizeof(*out->messages));
+        out->slots = fg_flow_grow(out->slots, out->cap, sizeof(*out->slots));
     }
+    out->slots[out->n] = slot;
     return &out->messages[out->n++];
 }
 
@@ -94,10 +98,10 @@ static struct fg_header *headers_with(struct fg_flow_publish *out, const struct 
     return headers;
 }
 
-static struct fg_bus_outgoing *add_record(struct fg_flow_publish *out, const char *topic,
+static struct fg_bus_outgoing *add_record(struct fg_flow_publish *out, struct fg_slot *slot, const char *topic,
                                           const struct fg_record_view *v)
 {
-    struct fg_bus_outgoing *m = add(out);
+    struct fg_bus_outgoing *m = add(out, slot);
     *m = (struct fg_bus_outgoing){
         .topic = topic,
         .key = v->key,
@@ -110,11 +114,11 @@ static struct fg_bus_outgoing *add_record(struct fg_flow_publish *out, const cha
 }
 
 /* The trace of the record that came in goes on in what became of it. */
-static void add_result(struct fg_flow_publish *out, const struct fg_pipeline *p, const struct fg_record *result,
+static void add_result(struct fg_flow_publish *out, struct fg_slot *slot, const struct fg_record *result,
                        const struct fg_header *trace)
 {
     const struct fg_record_view *v = fg_record_view(result);
-    struct fg_bus_outgoing *m = add_record(out, fg_flow_output_topic(p, v->output), v);
+    struct fg_bus_outgoing *m = add_record(out, slot, fg_flow_output_topic(slot->batch->p, v->output), v);
 
     out->n_results++;
     if (!trace || fg_flow_header(v, "traceparent"))
@@ -124,8 +128,9 @@ static void add_result(struct fg_flow_publish *out, const struct fg_pipeline *p,
     m->headers = headers;
 }
 
-static void add_results(struct fg_flow_publish *out, const struct fg_pipeline *p, const struct fg_slot *slot)
+static void add_results(struct fg_flow_publish *out, struct fg_slot *slot)
 {
+    const struct fg_pipeline *p = slot->batch->p;
     const struct fg_header *trace = fg_flow_header(fg_record_view(slot->in), "traceparent");
 
     if (p->c.n_outputs == 0)
@@ -133,9 +138,9 @@ static void add_results(struct fg_flow_publish *out, const struct fg_pipeline *p
     for (size_t i = 0; i < slot->n_items; i++) {
         const struct fg_item *item = &slot->items[i];
         if (!p->c.sink)
-            add_result(out, p, item->record, trace);
+            add_result(out, slot, item->record, trace);
         for (size_t k = 0; k < item->n_results; k++)
-            add_result(out, p, item->results[k], trace);
+            add_result(out, slot, item->results[k], trace);
     }
 }
 
@@ -147,12 +152,13 @@ static struct fg_slice origin_of(struct fg_flow_publish *out, const struct fg_sl
     return fg_slice_of(slot->cursor_key); /* lives as long as the batch */
 }
 
-static void add_dead(struct fg_flow_publish *out, const struct fg_pipeline *p, const struct fg_slot *slot)
+static void add_dead(struct fg_flow_publish *out, struct fg_slot *slot)
 {
+    const struct fg_pipeline *p = slot->batch->p;
     const struct fg_record_view *v = fg_record_view(slot->in);
     const struct fg_dead *dead = slot->dead;
-    struct fg_bus_outgoing *m = add_record(out, p->c.dead_topic, v);
-    struct fg_header *headers = headers_with(out, v, DEAD_HEADERS);
+    struct fg_bus_outgoing *m = add_record(out, slot, p->c.dead_topic, v);
+    struct fg_header *headers = headers_with(out, v, DEAD_HEADERS + 1);
     const struct fg_header more[DEAD_HEADERS] = {
         {FG_SLICE("fragua_reason"), fg_slice_of(dead->err.text)},
         {FG_SLICE("fragua_code"), fg_slice_of(fg_flow_code_name(dead->err.code))},
@@ -166,6 +172,11 @@ static void add_dead(struct fg_flow_publish *out, const struct fg_pipeline *p, c
     /* a record that has a type keeps it: a replay must find it as it was */
     for (size_t i = 0; i < DEAD_HEADERS - (fg_flow_header(v, "ce_type") ? 1 : 0); i++)
         headers[m->n_headers++] = more[i];
+    if (dead->bare) {
+        headers[m->n_headers++] =
+            (struct fg_header){FG_SLICE("fragua_value_bytes"), textf(out, "%zu", v->value.len)};
+        m->value = FG_SLICE_NULL;
+    }
     m->headers = headers;
 }
 
@@ -194,7 +205,7 @@ static void add_cursor(struct fg_flow_publish *out, const struct fg_pipeline *p,
 {
     const struct fg_cursor_entry *entry = fg_cursor_map_get(&p->cursors, fg_slice_of(move->key));
     struct fg_slice owner = fg_cursor_owner(fg_slice_of(move->key));
-    struct fg_bus_outgoing *m = add(out);
+    struct fg_bus_outgoing *m = add(out, NULL);
 
     *m = (struct fg_bus_outgoing){
         .topic = p->c.cursors_topic,
@@ -237,11 +248,11 @@ void fg_flow_publish_build(struct fg_flow_batch *batch)
     out->n_results = 0;
     batch->n_offsets = 0;
     for (struct fg_list *l = batch->slots.next; l != &batch->slots; l = l->next) {
-        const struct fg_slot *slot = fg_container_of(l, struct fg_slot, link);
+        struct fg_slot *slot = fg_container_of(l, struct fg_slot, link);
         if (slot->state == FG_SLOT_DONE)
-            add_results(out, p, slot);
+            add_results(out, slot);
         else if (slot->state == FG_SLOT_DEAD)
-            add_dead(out, p, slot);
+            add_dead(out, slot);
         if (slot->partition)
             add_offset(batch, slot);
     }

@@ -88,6 +88,7 @@ struct fg_dead {
     struct fg_error err;
     const char *node; /* borrowed: the stage's */
     unsigned attempts;
+    bool bare; /* without its value, which Kafka does not take */
 };
 
 /* One of the input's partitions. Kafka input: its position; source: how far its cursors have been read. */
@@ -116,12 +117,15 @@ struct fg_flow_move {
 /* The memory behind one fg_bus_publish. */
 struct fg_flow_publish {
     struct fg_bus_outgoing *messages; /* owned array of n, cap */
+    struct fg_slot **slots;           /* owned array of n_records: whose they are, borrowed */
     size_t n, cap;
     size_t n_records; /* of messages: results and dead letters; the rest are cursors */
     size_t n_results;
     struct fg_list texts;            /* of struct text in commit.c: strings and header arrays made for the messages */
     struct fg_bus_position *offsets; /* owned array */
     struct fg_bus_publish publish;
+    size_t from;    /* the first of messages that publish holds */
+    size_t culprit; /* in publish: index of the message that Kafka never takes; SIZE_MAX: none */
 };
 
 struct fg_flow_batch {
@@ -396,6 +400,7 @@ void fg_flow_step_close(struct fg_pipeline *p); /* closes batches by the rules *
 void fg_flow_slot_settled(struct fg_slot *slot);
 void fg_flow_slot_dropped(struct fg_slot *slot);
 void fg_flow_slot_dead(struct fg_slot *slot, const char *node, unsigned attempts, const struct fg_error *err);
+void fg_flow_slot_refused(struct fg_slot *slot, const struct fg_error *err); /* it had ended well; Kafka refuses it */
 struct fg_flow_move *fg_flow_move_set(struct fg_list *moves, struct fg_slice key, struct fg_slice value);
 void fg_flow_moves_free(struct fg_list *moves);
 
