@@ -34,41 +34,103 @@ static int read_kind(struct fg_slice json, enum call_kind *ret, struct fg_error 
     return fg_error_set(err, FG_E_DATA, 0, "`call` is any, token, users, delta or message");
 }
 
-int faults_add(struct faults *f, struct fg_slice json, struct fg_error *err)
+/* A string member into an array; false: too long for it. */
+static bool read_text(struct fg_slice json, const char *pointer, const char *fallback, char *ret, size_t size)
 {
-    struct fault fault = { .status = number(json, "/status", 503), .retry_after = number(json, "/retry_after", -1),
-                           .cut = is_true(json, "/cut"), .garbage = is_true(json, "/garbage"),
-                           .count = number(json, "/count", 1) };
-    struct fg_buf code = FG_BUF_INIT(sizeof(fault.code) - 1);
-    int r;
+    struct fg_buf text = FG_BUF_INIT(size - 1);
+    struct fg_json_value v = fg_json_find(json, pointer);
+    bool ok = v.kind == FG_JSON_NONE || fg_json_decode_string(v.raw, &text);
 
-    if (fg_json_find(json, "").kind != FG_JSON_OBJECT)
-        return fg_error_set(err, FG_E_DATA, 0, "a fault is a JSON object");
-    if (fault.status < 400 || fault.status > 599 || fault.count < 1)
-        return fg_error_set(err, FG_E_DATA, 0, "`status` is from 400 to 599, `count` at least 1");
-    if (f->n == FAULTS_MAX)
-        return fg_error_set(err, FG_E_LIMIT, 0, "%u faults wait already", FAULTS_MAX);
-    r = read_kind(json, &fault.kind, err);
-    if (r < 0)
-        return r;
-    (void)fg_json_decode_string(fg_json_find(json, "/code").raw, &code);
-    (void)snprintf(fault.code, sizeof(fault.code), "%s", code.len ? code.data : "simulatedFault");
-    fg_buf_deinit(&code);
-    f->items[f->n++] = fault;
+    (void)snprintf(ret, size, "%s", text.len ? text.data : fallback);
+    fg_buf_deinit(&text);
+    return ok;
+}
+
+static int read_act(struct fg_slice json, struct fault *fault, struct fg_error *err)
+{
+    const struct {
+        bool wanted;
+        enum fault_act act;
+    } acts[] = {
+        { is_true(json, "/cut"), ACT_CUT },
+        { is_true(json, "/garbage"), ACT_GARBAGE },
+        { is_true(json, "/duplicate"), ACT_DUPLICATE },
+        { is_true(json, "/expire"), ACT_EXPIRE },
+        { fg_json_string_is(fg_json_find(json, "/expire").raw, "all"), ACT_EXPIRE_ALL },
+    };
+    bool status = fg_json_find(json, "/status").kind != FG_JSON_NONE;
+    unsigned n = 0;
+
+    fault->act = status || !fault->slow_ms ? ACT_FAIL : ACT_NONE;
+    for (size_t i = 0; i < sizeof(acts) / sizeof(acts[0]); i++)
+        if (acts[i].wanted) {
+            fault->act = acts[i].act;
+            n++;
+        }
+    if (n + status > 1)
+        return fg_error_set(err, FG_E_DATA, 0, "one of `status`, `cut`, `garbage`, `duplicate` and `expire` at a time");
+    if (fault->act == ACT_DUPLICATE || fault->act == ACT_EXPIRE)
+        fault->kind = CALL_DELTA;
     return 0;
 }
 
-const struct fault *faults_take(struct faults *f, enum call_kind kind)
+int fault_read(struct fg_slice json, struct fault *ret, struct fg_error *err)
 {
+    struct fault fault = { .status = number(json, "/status", 503), .retry_after = number(json, "/retry_after", -1),
+                           .slow_ms = number(json, "/slow", 0), .percent = number(json, "/percent", 100),
+                           .count = number(json, "/count", 1) };
+    int r;
+
+    if (!fg_json_valid(json) || fg_json_find(json, "").kind != FG_JSON_OBJECT)
+        return fg_error_set(err, FG_E_DATA, 0, "a fault is a JSON object");
+    if (fault.status < 400 || fault.status > 599 || fault.count < 1)
+        return fg_error_set(err, FG_E_DATA, 0, "`status` is from 400 to 599, `count` at least 1");
+    if (fault.slow_ms < 0 || fault.slow_ms > FAULT_SLOW_MAX_MS || fault.percent < 1 || fault.percent > 100)
+        return fg_error_set(err, FG_E_DATA, 0, "`slow` is from 0 to %d ms, `percent` from 1 to 100",
+                            FAULT_SLOW_MAX_MS);
+    r = read_kind(json, &fault.kind, err);
+    if (r == 0)
+        r = read_act(json, &fault, err);
+    if (r == 0 && !read_text(json, "/mailbox", "", fault.mailbox, sizeof(fault.mailbox)))
+        r = fg_error_set(err, FG_E_DATA, 0, "`mailbox` is an address of at most 320 bytes");
+    if (r == 0 && !read_text(json, "/code", "simulatedFault", fault.code, sizeof(fault.code)))
+        r = fg_error_set(err, FG_E_DATA, 0, "`code` is a text of at most 63 bytes");
+    if (r == 0)
+        *ret = fault;
+    return r;
+}
+
+int faults_add(struct faults *f, const struct fault *fault, struct fg_error *err)
+{
+    if (f->n == FAULTS_MAX)
+        return fg_error_set(err, FG_E_LIMIT, 0, "%u faults wait already", FAULTS_MAX);
+    f->items[f->n++] = *fault;
+    return 0;
+}
+
+static bool hits(const struct fault *fault, const struct call *call)
+{
+    if (fault->kind != CALL_ANY && fault->kind != call->kind)
+        return false;
+    if (fault->mailbox[0] && !fg_slice_ieq(call->mailbox, fg_slice_of(fault->mailbox)))
+        return false;
+    if (fault->act == ACT_EXPIRE && !call->token)
+        return false;
+    return call->random % 100 < (uint64_t)fault->percent;
+}
+
+bool faults_take(struct faults *f, const struct call *call, struct fault *ret)
+{
+    *ret = (struct fault){ .act = ACT_NONE };
     for (size_t i = 0; i < f->n; i++) {
-        if (f->items[i].kind != CALL_ANY && f->items[i].kind != kind)
+        if (!hits(&f->items[i], call))
             continue;
-        f->last = f->items[i];
+        *ret = f->items[i];
         if (--f->items[i].count == 0) {
             memmove(&f->items[i], &f->items[i + 1], (f->n - i - 1) * sizeof(f->items[0]));
             f->n--;
         }
-        return &f->last;
+        return true;
     }
-    return NULL;
+    return false;
 }

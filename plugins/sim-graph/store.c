@@ -201,7 +201,8 @@ static bool change(struct store *s, struct mail *m)
     return true;
 }
 
-const struct mail *store_after(const struct store *s, const struct folder *f, uint64_t seq)
+/* Index of the first change after `seq`. */
+static size_t index_after(const struct folder *f, uint64_t seq)
 {
     size_t low = 0, high = f->n;
 
@@ -212,9 +213,37 @@ const struct mail *store_after(const struct store *s, const struct folder *f, ui
         else
             low = middle + 1;
     }
-    while (low < f->n && s->mails[f->changes[low].mail].seq != f->changes[low].seq)
-        low++; /* it changed again: that stands farther on */
-    return low < f->n ? &s->mails[f->changes[low].mail] : NULL;
+    return low;
+}
+
+/* The mail, unless it changed again: that stands farther on. */
+static const struct mail *mail_of(const struct store *s, const struct change *c)
+{
+    return s->mails[c->mail].seq == c->seq ? &s->mails[c->mail] : NULL;
+}
+
+const struct mail *store_after(const struct store *s, const struct folder *f, uint64_t seq)
+{
+    size_t i = index_after(f, seq);
+
+    while (i < f->n && !mail_of(s, &f->changes[i]))
+        i++;
+    return i < f->n ? mail_of(s, &f->changes[i]) : NULL;
+}
+
+size_t store_before(const struct store *s, const struct folder *f, uint64_t seq, const struct mail **ret, size_t max)
+{
+    size_t n = 0;
+
+    for (size_t i = index_after(f, seq); i > 0 && n < max; i--)
+        if (mail_of(s, &f->changes[i - 1]))
+            ret[n++] = mail_of(s, &f->changes[i - 1]);
+    for (size_t i = 0; i < n / 2; i++) {
+        const struct mail *m = ret[i];
+        ret[i] = ret[n - 1 - i];
+        ret[n - 1 - i] = m;
+    }
+    return n;
 }
 
 /* Fills in id and json from an RFC 5322 file. */

@@ -27,6 +27,7 @@ struct folder {
     char *mailbox, *name; /* owned; found in any case */
     struct change *changes; /* owned array of n, ascending */
     size_t n, cap;
+    uint64_t expired; /* tokens before this one are no longer known */
     int64_t read_at; /* when its directory had changed last as it was read whole; 0: never */
 };
 
@@ -71,4 +72,7 @@ const struct mail *store_find(const struct store *s, struct fg_slice mailbox, st
 const struct folder *store_folder(const struct store *s, struct fg_slice mailbox, struct fg_slice name);
 /* The change after `seq` in a folder, the lowest; NULL: none. */
 const struct mail *store_after(const struct store *s, const struct folder *folder, uint64_t seq);
+/* The last changes up to `seq`, at most `max`, the earliest first; returns how many. */
+size_t store_before(const struct store *s, const struct folder *folder, uint64_t seq, const struct mail **ret,
+                    size_t max);
 bool store_has_mailbox(const struct store *s, struct fg_slice mailbox);

@@ -27,7 +27,13 @@ struct bed {
     struct fg_secret secret;
     char headers[256];
     struct fg_exchange *x; /* the last one */
+    bool stopped;
 };
+
+static void stopped(void *arg)
+{
+    ((struct bed *)arg)->stopped = true;
+}
 
 static void *member(struct bed *bed, const char *key)
 {
@@ -88,6 +94,9 @@ static int tear_down(void **state)
 {
     struct bed *bed = *state;
 
+    if (!bed->stopped)
+        fragua_plugin.stop(bed->self, stopped, bed);
+    assert_true(bed->stopped);
     fake_exchange_free(bed->x);
     fragua_plugin.close(bed->self);
     fake_host_free(bed->fake);
@@ -187,12 +196,126 @@ static void faults_happen_when_they_are_asked_for(void **state)
     assert_true(fg_json_valid(ask(bed, "GET", "/sim/v1/state", NULL, NULL, NULL, 200)));
 }
 
+static void post_mails(struct bed *bed, int from, int to)
+{
+    for (int i = from; i < to; i++) {
+        char body[64];
+        (void)snprintf(body, sizeof(body), "{\"id\":\"m%d\"}", i);
+        (void)ask(bed, "POST", POST, ODD, NULL, body, 201);
+    }
+}
+
+static void fault(struct bed *bed, const char *json)
+{
+    (void)ask(bed, "POST", "/sim/v1/faults", NULL, NULL, json, 201);
+}
+
+static size_t times(const struct bed *bed, const char *text)
+{
+    size_t n = 0;
+
+    for (const char *at = bed->x->answer.data; (at = strstr(at, text)); at++)
+        n++;
+    return n;
+}
+
+static void repeats_come_in_the_page_from_earlier_ones_and_again(void **state)
+{
+    struct bed *bed = *state;
+    char token[128] = "";
+
+    post_mails(bed, 0, 4);
+    (void)sync(bed, token, sizeof(token));
+    post_mails(bed, 4, 6);
+    fault(bed, "{\"duplicate\":true}");
+    /* three of the past, two new ones twice, and the two under the next link */
+    assert_int_equal(sync(bed, token, sizeof(token)), 3 + 2 + 2 + 2);
+    assert_int_equal(sync(bed, token, sizeof(token)), 0);
+    fault(bed, "{\"duplicate\":true,\"count\":1000000}");
+    (void)ask(bed, "GET", DELTA, ODD, token, NULL, 200);
+    assert_int_equal(times(bed, "\"m5\""), 1); /* a round without changes repeats the last of them */
+    post_mails(bed, 6, 11);
+    assert_int_equal(sync(bed, token, sizeof(token)), 2 * (3 + 4) + 2 * (3 + 4) + 2 * (3 + 2)); /* and comes to an end */
+}
+
+static void expired_tokens_stay_expired_and_a_walk_from_the_start_goes_on(void **state)
+{
+    struct bed *bed = *state;
+    static const int statuses[] = { 410, 410, 400, 410 };
+    char token[128] = "", old[128], first[128] = "";
+
+    post_mails(bed, 0, 3);
+    (void)sync(bed, first, sizeof(first));
+    (void)sync(bed, token, sizeof(token));
+    (void)snprintf(old, sizeof(old), "%s", first);
+    fault(bed, "{\"expire\":true}");
+    for (size_t i = 0; i < 4; i++) {
+        (void)ask(bed, "GET", DELTA, ODD, old, NULL, statuses[i]);
+        assert_non_null(strstr(bed->x->answer.data, i % 2 ? "\"resync" : "yncStateNotFound\""));
+        if (i % 2)
+            assert_non_null(strstr(bed->x->answer_headers.data, "/messages/delta?$deltatoken=\n"));
+    }
+    (void)ask(bed, "GET", DELTA, ODD, token, NULL, 410); /* the folder's later ones too */
+    (void)snprintf(token, sizeof(token), "%s", "$deltatoken=");
+    assert_int_equal(sync(bed, token, sizeof(token)), 3);
+    assert_int_equal(sync(bed, token, sizeof(token)), 0);
+    fault(bed, "{\"expire\":\"all\",\"mailbox\":\"other@contoso.example\"}");
+    assert_int_equal(sync(bed, token, sizeof(token)), 0);
+    fault(bed, "{\"expire\":\"all\"}");
+    (void)ask(bed, "GET", DELTA, ODD, token, NULL, 410);
+}
+
+static void a_slow_answer_comes_late_and_nobody_is_waited_for(void **state)
+{
+    struct bed *bed = *state;
+
+    post_mails(bed, 0, 1);
+    fault(bed, "{\"slow\":500,\"count\":3}");
+    (void)ask(bed, "GET", DELTA, ODD, NULL, NULL, 0);
+    fake_host_advance(bed->fake, 499);
+    assert_int_equal(bed->x->status, 0);
+    fake_host_advance(bed->fake, 1);
+    assert_int_equal(bed->x->status, 200);
+    assert_int_equal(times(bed, "\"m0\""), 1);
+    (void)ask(bed, "GET", DELTA, ODD, NULL, NULL, 0);
+    fake_exchange_go(bed->x);
+    fake_host_advance(bed->fake, 1000);
+    (void)ask(bed, "GET", DELTA, ODD, NULL, NULL, 0); /* cut by the stop */
+    fragua_plugin.stop(bed->self, stopped, bed);
+    assert_true(bed->x->aborted);
+}
+
+static void a_cut_answer_is_half_of_the_right_one(void **state)
+{
+    struct bed *bed = *state;
+    struct fg_slice whole;
+    char begin[200];
+    size_t len;
+
+    post_mails(bed, 0, 2);
+    whole = ask(bed, "GET", DELTA, ODD, NULL, NULL, 200);
+    len = whole.len;
+    (void)snprintf(begin, sizeof(begin), "%.*s", FG_SLICE_ARG(whole));
+    fault(bed, "{\"cut\":true,\"mailbox\":\"A\\\"b%@contoso.example\"}");
+    (void)ask(bed, "GET", "/v1.0/users", NULL, NULL, NULL, 200);
+    assert_false(bed->x->aborted);
+    (void)ask(bed, "GET", DELTA, ODD, NULL, NULL, 200);
+    assert_true(bed->x->aborted);
+    assert_int_equal(bed->x->answer.len, len / 2);
+    assert_memory_equal(bed->x->answer.data, begin, len / 2 < sizeof(begin) ? len / 2 : sizeof(begin) - 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(only_who_signs_in_is_let_in, set_up, tear_down),
         cmocka_unit_test_setup_teardown(pages_follow_each_other_and_changes_come_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(faults_happen_when_they_are_asked_for, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(repeats_come_in_the_page_from_earlier_ones_and_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(expired_tokens_stay_expired_and_a_walk_from_the_start_goes_on, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_slow_answer_comes_late_and_nobody_is_waited_for, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_cut_answer_is_half_of_the_right_one, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -182,27 +182,77 @@ static void folders_are_scanned_again_for_what_is_new(void **state)
     store_deinit(&s);
 }
 
+static int add_fault(struct faults *f, const char *json)
+{
+    struct fg_error err = FG_ERROR_NULL;
+    struct fault fault;
+    int r = fault_read(fg_slice_of(json), &fault, &err);
+
+    return r < 0 ? r : faults_add(f, &fault, &err);
+}
+
+static bool take(struct faults *f, enum call_kind kind, struct fault *ret)
+{
+    return faults_take(f, &(struct call){.kind = kind, .mailbox = S("info@contoso.example"), .random = 49}, ret);
+}
+
 static void faults_are_taken_in_order_and_counted_down(void **state)
 {
     struct faults f = {.n = 0};
-    struct fg_error err = FG_ERROR_NULL;
+    struct fault fault;
 
     (void)state;
-    assert_int_equal(faults_add(&f, S("{\"call\":\"delta\",\"status\":429,\"retry_after\":2,\"count\":2}"), &err), 0);
-    assert_int_equal(faults_add(&f, S("{}"), &err), 0);
-    assert_int_equal(faults_take(&f, CALL_TOKEN)->status, 503);
-    assert_null(faults_take(&f, CALL_TOKEN));
-    assert_int_equal(faults_take(&f, CALL_DELTA)->retry_after, 2);
-    assert_string_equal(faults_take(&f, CALL_DELTA)->code, "simulatedFault");
-    assert_null(faults_take(&f, CALL_DELTA));
-    assert_int_equal(faults_add(&f, S("[]"), &err), -FG_E_DATA);
-    assert_int_equal(faults_add(&f, S("x"), &err), -FG_E_DATA);
-    assert_int_equal(faults_add(&f, S("{\"status\":200}"), &err), -FG_E_DATA);
-    assert_int_equal(faults_add(&f, S("{\"count\":0}"), &err), -FG_E_DATA);
-    assert_int_equal(faults_add(&f, S("{\"call\":\"x\"}"), &err), -FG_E_DATA);
+    assert_int_equal(add_fault(&f, "{\"call\":\"delta\",\"status\":429,\"retry_after\":2,\"count\":2}"), 0);
+    assert_int_equal(add_fault(&f, "{}"), 0);
+    assert_true(take(&f, CALL_TOKEN, &fault));
+    assert_int_equal(fault.status, 503);
+    assert_false(take(&f, CALL_TOKEN, &fault));
+    assert_int_equal(fault.act, ACT_NONE);
+    assert_true(take(&f, CALL_DELTA, &fault));
+    assert_int_equal(fault.retry_after, 2);
+    assert_true(take(&f, CALL_DELTA, &fault));
+    assert_string_equal(fault.code, "simulatedFault");
+    assert_false(take(&f, CALL_DELTA, &fault));
     for (unsigned i = 0; i < FAULTS_MAX; i++)
-        assert_int_equal(faults_add(&f, S("{\"garbage\":true}"), &err), 0);
-    assert_int_equal(faults_add(&f, S("{}"), &err), -FG_E_LIMIT);
+        assert_int_equal(add_fault(&f, "{\"garbage\":true}"), 0);
+    assert_int_equal(add_fault(&f, "{}"), -FG_E_LIMIT);
+}
+
+static void what_is_no_fault_is_refused(void **state)
+{
+    static const char *const bad[] = { "", "[]", "x", "{\"status\":200}", "{\"count\":0}", "{\"call\":\"x\"}",
+                                       "{\"cut\":true,\"expire\":true}", "{\"slow\":-1}", "{\"percent\":0}",
+                                       "{\"mailbox\":1}", "{\"expire\":true" };
+    struct faults f = {.n = 0};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_int_equal(add_fault(&f, bad[i]), -FG_E_DATA);
+    assert_int_equal(f.n, 0);
+}
+
+static void a_fault_hits_whom_it_is_meant_for(void **state)
+{
+    struct faults f = {.n = 0};
+    struct fault fault;
+    struct call call = {.kind = CALL_DELTA, .mailbox = S("Info@contoso.example"), .random = 149};
+
+    (void)state;
+    assert_int_equal(add_fault(&f, "{\"mailbox\":\"orders@contoso.example\"}"), 0);
+    assert_int_equal(add_fault(&f, "{\"cut\":true,\"percent\":49}"), 0);
+    assert_int_equal(add_fault(&f, "{\"expire\":true}"), 0);
+    assert_int_equal(add_fault(&f, "{\"slow\":20,\"mailbox\":\"info@contoso.example\",\"percent\":50}"), 0);
+    assert_true(faults_take(&f, &call, &fault));
+    assert_int_equal(fault.act, ACT_NONE);
+    assert_int_equal(fault.slow_ms, 20);
+    call.token = true;
+    assert_true(faults_take(&f, &call, &fault));
+    assert_int_equal(fault.act, ACT_EXPIRE);
+    call.random = 148;
+    assert_true(faults_take(&f, &call, &fault));
+    assert_int_equal(fault.act, ACT_CUT);
+    assert_false(faults_take(&f, &call, &fault));
+    assert_int_equal(f.n, 1);
 }
 
 int main(void)
@@ -214,6 +264,8 @@ int main(void)
         cmocka_unit_test(a_hundred_thousand_mails_are_no_trouble),
         cmocka_unit_test(folders_are_scanned_again_for_what_is_new),
         cmocka_unit_test(faults_are_taken_in_order_and_counted_down),
+        cmocka_unit_test(what_is_no_fault_is_refused),
+        cmocka_unit_test(a_fault_hits_whom_it_is_meant_for),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
