@@ -100,7 +100,9 @@ static bool read_token(const struct sim *s, struct fg_slice token, struct place 
         return true;
     (void)fg_slice_cut(token, '.', &seq, &rest);
     (void)fg_slice_cut(rest, '.', &issue, &mark);
-    if (!fg_parse_int(seq, &n) || n < 0 || (uint64_t)n > s->store.seq || (issue.len && !fg_parse_int(issue, &k)) || k < 0)
+    if (!fg_parse_int(seq, &n) || n < 0 || (uint64_t)n > s->store.seq)
+        return false;
+    if (issue.len && (!fg_parse_int(issue, &k) || k < 0))
         return false;
     *ret = (struct place){ (uint64_t)n, (uint64_t)k, fg_slice_is(mark, "r") };
     return true;

@@ -15,7 +15,7 @@ enum fault_act {
     ACT_FAIL,       /* `status` with `code`, and Retry-After */
     ACT_CUT,        /* the answer's body ends in the middle */
     ACT_GARBAGE,    /* 200 with something that is no JSON */
-    ACT_DUPLICATE,  /* delta: items come again, within the page and from earlier ones, and the page under the next link */
+    ACT_DUPLICATE,  /* delta: items come again in the page, those of earlier ones, and the page as a whole */
     ACT_EXPIRE,     /* delta with a token: its folder's tokens are no longer known */
     ACT_EXPIRE_ALL, /* at once, and not for a call: every token so far is no longer known */
 };

@@ -18,15 +18,6 @@ static void write_user(struct fg_json_writer *w, const char *mailbox)
     fg_json_object_end(w);
 }
 
-/* The first folder of each mailbox stands for it. */
-static bool first_of_mailbox(const struct store *s, size_t i)
-{
-    for (size_t k = 0; k < i; k++)
-        if (fg_slice_ieq(fg_slice_of(s->folders[k].mailbox), fg_slice_of(s->folders[i].mailbox)))
-            return false;
-    return true;
-}
-
 static void get_users(void *self, struct fg_exchange *x)
 {
     struct sim *s = self;
@@ -41,7 +32,7 @@ static void get_users(void *self, struct fg_exchange *x)
     fg_json_key(&w, "value");
     fg_json_array(&w);
     for (size_t i = 0; i < s->store.n_folders; i++)
-        if (first_of_mailbox(&s->store, i))
+        if (s->store.folders[i].first)
             write_user(&w, s->store.folders[i].mailbox);
     fg_json_array_end(&w);
     fg_json_object_end(&w);
@@ -155,6 +146,21 @@ static void post_mail(void *self, struct fg_exchange *x)
         s->host->svc->exchange_reply(x, 201, "application/json", (struct fg_slice)FG_SLICE("{}"));
 }
 
+static void post_generate(void *self, struct fg_exchange *x)
+{
+    struct sim *s = self;
+    struct fg_error err = FG_ERROR_NULL;
+    struct generate wanted;
+    int r = generate_read(s->host->svc->exchange_body(x), &wanted, &err);
+
+    if (r == 0)
+        r = generate_mails(&s->store, &s->generated, &wanted, &err);
+    if (r < 0)
+        s->host->svc->exchange_problem(x, err.code == FG_E_DATA ? 400 : 507, "no mails", err.text);
+    else
+        s->host->svc->exchange_reply(x, 201, "application/json", (struct fg_slice)FG_SLICE("{}"));
+}
+
 static void delete_mail(void *self, struct fg_exchange *x)
 {
     struct sim *s = self;
@@ -206,6 +212,7 @@ static const struct fg_route routes[] = {
     { "GET", "/sim/v1/state", FG_SCOPE_OPEN, "what the simulation has seen", NULL, NULL, get_state, 0 },
     { "POST", "/sim/v1/mails/{mailbox}/{folder}", FG_SCOPE_OPEN, "let a mail arrive: RFC 5322, or a message resource",
       NULL, NULL, post_mail, 64 * 1024 * 1024 },
+    { "POST", "/sim/v1/generate", FG_SCOPE_OPEN, "let many made-up mails arrive", NULL, NULL, post_generate, 0 },
     { "DELETE", "/sim/v1/mails/{id}", FG_SCOPE_OPEN, "delete a mail", NULL, NULL, delete_mail, 0 },
     { "POST", "/sim/v1/faults", FG_SCOPE_OPEN, "let the next calls fail", NULL, NULL, post_fault, 0 },
     { "DELETE", "/sim/v1/faults", FG_SCOPE_OPEN, "no more faults", NULL, NULL, delete_faults, 0 },
@@ -239,6 +246,9 @@ static int start(void *self, struct fg_error *err)
 {
     struct sim *s = self;
 
+    if (s->config->generate &&
+        generate_mails(&s->store, &s->generated, s->config->generate, err) < 0)
+        return -1;
     if (s->config->mails && store_scan(&s->store, s->config->mails, err) < 0)
         return -1;
     (void)store_arrive(&s->store, s->config->initial < 0 ? SIZE_MAX : (size_t)s->config->initial);
@@ -282,12 +292,30 @@ static void close_sim(void *self)
     s->host->svc->timer_free(s->arrive);
     s->host->svc->timer_free(s->rescan);
     store_deinit(&s->store);
+    generated_deinit(&s->generated);
     free(s);
 }
+
+static const struct fg_option generate_options[] = {
+    { .key = "mailboxes", .type = FG_OPTION_INTEGER, .flags = FG_OPTION_REQUIRED, .min = 1, .max = STORE_FOLDERS_MAX,
+      .unit = "mailboxes", .offset = offsetof(struct generate, mailboxes),
+      .summary = "how many mailboxes: box0@contoso.example and so on" },
+    { .key = "mails", .type = FG_OPTION_INTEGER, .flags = FG_OPTION_REQUIRED, .min = 0, .max = STORE_MAILS_MAX,
+      .unit = "mails", .offset = offsetof(struct generate, mails), .summary = "how many mails each of them has" },
+    { .key = "conversations", .type = FG_OPTION_INTEGER, .fallback = "5", .min = 1, .max = GENERATE_CONVERSATIONS_MAX,
+      .unit = "conversations", .offset = offsetof(struct generate, conversations),
+      .summary = "how many conversations of a mailbox its mails belong to, in turn" },
+    { .key = "text", .type = FG_OPTION_SIZE, .fallback = "500", .min = 0, .max = GENERATE_TEXT_MAX, .unit = "bytes",
+      .offset = offsetof(struct generate, text), .summary = "how long a mail's text is, about" },
+    FG_OPTION_END,
+};
 
 static const struct fg_option options[] = {
     { .key = "mails", .type = FG_OPTION_PATH, .offset = offsetof(struct config, mails),
       .summary = "folder of mails: MAILBOX/FOLDER/*.eml (RFC 5322) or *.json (message resources)" },
+    { .key = "generate", .type = FG_OPTION_GROUP, .members = generate_options,
+      .members_size = sizeof(struct generate), .offset = offsetof(struct config, generate),
+      .summary = "made-up mails that are there at the start, the same ones each time" },
     { .key = "initial", .type = FG_OPTION_INTEGER, .fallback = "-1", .min = -1, .max = STORE_MAILS_MAX, .unit = "mails",
       .offset = offsetof(struct config, initial), .summary = "how many are there at the start; -1: all" },
     { .key = "arrive", .type = FG_OPTION_DURATION, .fallback = "0", .min = 0, .max = 86400000, .unit = "ms",

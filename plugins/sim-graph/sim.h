@@ -13,6 +13,7 @@
 #include <fragua/kit/json.h>
 
 #include "faults.h"
+#include "generate.h"
 #include "store.h"
 
 #define ANSWER_MAX (256u * 1024u * 1024u)
@@ -21,6 +22,7 @@
 
 struct config {
     const char *mails, *client;
+    const struct generate *generate; /* NULL: none */
     const struct fg_secret *secret;
     int64_t initial, arrive, rescan, page, token_lifetime;
 };
@@ -35,6 +37,7 @@ struct sim {
     struct fg_host *host;
     const struct config *config;
     struct store store;
+    struct generated generated;
     struct faults faults;
     struct token tokens[TOKENS_MAX];
     size_t next_token;

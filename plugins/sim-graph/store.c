@@ -36,6 +36,8 @@ void store_deinit(struct store *s)
     free(s->folders);
     free(s->by_file.slots);
     free(s->by_id.slots);
+    free(s->by_name.slots);
+    free(s->by_mailbox.slots);
     free(s->waiting);
     *s = (struct store){ .mails = NULL };
 }
@@ -79,13 +81,13 @@ static uint64_t id_hash(struct fg_slice id)
     return hash_of(UINT64_C(14695981039346656037), id);
 }
 
-static void table_put(struct table *t, uint64_t hash, uint32_t mail)
+static void table_put(struct table *t, uint64_t hash, uint32_t index)
 {
     size_t i = hash & (t->cap - 1);
 
     while (t->slots[i])
         i = (i + 1) & (t->cap - 1);
-    t->slots[i] = mail + 1;
+    t->slots[i] = index + 1;
 }
 
 /* Both tables with room for one mail more. */
@@ -146,21 +148,76 @@ const struct mail *store_find(const struct store *s, struct fg_slice mailbox, st
     return find(s, mailbox, id);
 }
 
+/* FNV-1a of a text in lower case. */
+static uint64_t name_hash(uint64_t h, struct fg_slice s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.ptr[i];
+        h = (h ^ (unsigned char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c)) * UINT64_C(1099511628211);
+    }
+    return h ^ h >> 29;
+}
+
+static uint64_t folder_hash(struct fg_slice mailbox, struct fg_slice name)
+{
+    return name_hash(name_hash(UINT64_C(14695981039346656037), mailbox), name);
+}
+
 const struct folder *store_folder(const struct store *s, struct fg_slice mailbox, struct fg_slice name)
 {
-    for (size_t i = 0; i < s->n_folders; i++)
-        if (fg_slice_ieq(name, fg_slice_of(s->folders[i].name)) &&
-            fg_slice_ieq(mailbox, fg_slice_of(s->folders[i].mailbox)))
-            return &s->folders[i];
+    const struct table *t = &s->by_name;
+
+    for (size_t i = folder_hash(mailbox, name); t->cap && t->slots[i & (t->cap - 1)]; i++) {
+        const struct folder *f = &s->folders[t->slots[i & (t->cap - 1)] - 1];
+        if (fg_slice_ieq(name, fg_slice_of(f->name)) && fg_slice_ieq(mailbox, fg_slice_of(f->mailbox)))
+            return f;
+    }
     return NULL;
 }
 
 bool store_has_mailbox(const struct store *s, struct fg_slice mailbox)
 {
-    for (size_t i = 0; i < s->n_folders; i++)
-        if (fg_slice_ieq(mailbox, fg_slice_of(s->folders[i].mailbox)))
+    const struct table *t = &s->by_mailbox;
+
+    for (size_t i = folder_hash(mailbox, FG_SLICE_NULL); t->cap && t->slots[i & (t->cap - 1)]; i++)
+        if (fg_slice_ieq(mailbox, fg_slice_of(s->folders[t->slots[i & (t->cap - 1)] - 1].mailbox)))
             return true;
     return false;
+}
+
+static void put_folder(struct store *s, uint32_t i)
+{
+    struct fg_slice mailbox = fg_slice_of(s->folders[i].mailbox);
+
+    table_put(&s->by_name, folder_hash(mailbox, fg_slice_of(s->folders[i].name)), i);
+    if (s->folders[i].first)
+        table_put(&s->by_mailbox, folder_hash(mailbox, FG_SLICE_NULL), i);
+}
+
+/* Room for one folder more, in the array and in both tables. */
+static bool grow_folders(struct store *s)
+{
+    size_t cap = s->by_name.cap ? s->by_name.cap * 2 : 256;
+    uint32_t *names, *mailboxes;
+
+    if (!make_room(&s->folders, s->n_folders, &s->cap_folders, sizeof(*s->folders)))
+        return false;
+    if (s->n_folders < s->by_name.cap / 2)
+        return true;
+    names = calloc(cap, sizeof(*names));
+    mailboxes = calloc(cap, sizeof(*mailboxes));
+    if (!names || !mailboxes) {
+        free(names);
+        free(mailboxes);
+        return false;
+    }
+    free(s->by_name.slots);
+    free(s->by_mailbox.slots);
+    s->by_name = (struct table){ names, cap };
+    s->by_mailbox = (struct table){ mailboxes, cap };
+    for (uint32_t i = 0; i < s->n_folders; i++)
+        put_folder(s, i);
+    return true;
 }
 
 /* The folder, made where there is none. */
@@ -168,24 +225,29 @@ static int take_folder(struct store *s, struct fg_slice mailbox, struct fg_slice
                        struct fg_error *err)
 {
     const struct folder *found = store_folder(s, mailbox, name);
-    struct folder *more, f;
+    struct folder f;
 
     if (!found) {
-        more = s->n_folders < STORE_FOLDERS_MAX ? realloc(s->folders, (s->n_folders + 1) * sizeof(*more)) : NULL;
-        if (!more)
+        if (s->n_folders == STORE_FOLDERS_MAX || !grow_folders(s))
             return no_memory(err);
-        s->folders = more;
-        f = (struct folder){ .mailbox = fg_strdup_slice(mailbox), .name = fg_strdup_slice(name) };
+        f = (struct folder){ .mailbox = fg_strdup_slice(mailbox), .name = fg_strdup_slice(name),
+                             .first = !store_has_mailbox(s, mailbox) };
         if (!f.mailbox || !f.name) {
             free(f.mailbox);
             free(f.name);
             return no_memory(err);
         }
         found = &s->folders[s->n_folders];
-        s->folders[s->n_folders++] = f;
+        s->folders[s->n_folders] = f;
+        put_folder(s, (uint32_t)s->n_folders++);
     }
     *ret = (uint32_t)(found - s->folders);
     return 0;
+}
+
+int store_add_folder(struct store *s, struct fg_slice mailbox, struct fg_slice folder, struct fg_error *err)
+{
+    return take_folder(s, mailbox, folder, &(uint32_t){ 0 }, err);
 }
 
 /* Writes down that a mail has changed now. false: no memory, nothing changed. */

@@ -27,11 +27,12 @@ struct folder {
     char *mailbox, *name; /* owned; found in any case */
     struct change *changes; /* owned array of n, ascending */
     size_t n, cap;
+    bool first;       /* of its mailbox */
     uint64_t expired; /* tokens before this one are no longer known */
     int64_t read_at; /* when its directory had changed last as it was read whole; 0: never */
 };
 
-/* A hash table of indexes into store.mails; open addressing, at most half full. */
+/* A hash table of indexes into an array; open addressing, at most half full. */
 struct table {
     uint32_t *slots; /* owned array of cap, a power of two; index + 1, 0: free */
     size_t cap;
@@ -41,8 +42,9 @@ struct store {
     struct mail *mails; /* owned array of n */
     size_t n, cap;
     struct folder *folders; /* owned array of n_folders */
-    size_t n_folders;
-    struct table by_file, by_id;
+    size_t n_folders, cap_folders;
+    struct table by_file, by_id;       /* mails */
+    struct table by_name, by_mailbox;  /* folders; the first one of each mailbox */
     uint32_t *waiting; /* owned array of n_waiting: those that have not arrived; from next_waiting on, by file name */
     size_t n_waiting, next_waiting, cap_waiting;
     bool sorted;
@@ -56,6 +58,8 @@ void store_deinit(struct store *s);
  * with a dot first, and what is no folder where one should be, are passed over.
  */
 int store_scan(struct store *s, const char *root, struct fg_error *err);
+/* Adds a folder without mails, where there is none. */
+int store_add_folder(struct store *s, struct fg_slice mailbox, struct fg_slice folder, struct fg_error *err);
 /* Adds one mail that waits for its arrival. -FG_E_DATA: JSON without id. */
 int store_add(struct store *s, struct fg_slice mailbox, struct fg_slice folder, const char *file, struct fg_slice bytes,
               bool json, struct fg_error *err);

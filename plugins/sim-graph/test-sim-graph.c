@@ -235,7 +235,8 @@ static void repeats_come_in_the_page_from_earlier_ones_and_again(void **state)
     (void)ask(bed, "GET", DELTA, ODD, token, NULL, 200);
     assert_int_equal(times(bed, "\"m5\""), 1); /* a round without changes repeats the last of them */
     post_mails(bed, 6, 11);
-    assert_int_equal(sync(bed, token, sizeof(token)), 2 * (3 + 4) + 2 * (3 + 4) + 2 * (3 + 2)); /* and comes to an end */
+    /* and comes to an end */
+    assert_int_equal(sync(bed, token, sizeof(token)), 2 * (3 + 4) + 2 * (3 + 4) + 2 * (3 + 2));
 }
 
 static void expired_tokens_stay_expired_and_a_walk_from_the_start_goes_on(void **state)
@@ -305,6 +306,19 @@ static void a_cut_answer_is_half_of_the_right_one(void **state)
     assert_memory_equal(bed->x->answer.data, begin, len / 2 < sizeof(begin) ? len / 2 : sizeof(begin) - 1);
 }
 
+static void made_up_mails_arrive_at_once(void **state)
+{
+    struct bed *bed = *state;
+
+    (void)ask(bed, "POST", "/sim/v1/generate", NULL, NULL, "{\"mailboxes\":3,\"mails\":2}", 201);
+    (void)ask(bed, "POST", "/sim/v1/generate", NULL, NULL, "{\"mailboxes\":1}", 400);
+    (void)ask(bed, "GET", "/v1.0/users", NULL, NULL, NULL, 200);
+    assert_int_equal(times(bed, "\"mail\":\"box"), 3);
+    (void)ask(bed, "GET", DELTA, "mailbox=box2@contoso.example&folder=inbox", NULL, NULL, 200);
+    assert_int_equal(times(bed, "\"changeKey\":\"1\""), 2);
+    assert_int_equal(times(bed, "ledger box2@contoso.example conv-2-1 0\\n"), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -315,6 +329,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(expired_tokens_stay_expired_and_a_walk_from_the_start_goes_on, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_slow_answer_comes_late_and_nobody_is_waited_for, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(made_up_mails_arrive_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_cut_answer_is_half_of_the_right_one, set_up, tear_down),
     };
 

@@ -11,7 +11,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <openssl/sha.h>
+
+#include <fragua/kit/json.h>
+
 #include "faults.h"
+#include "generate.h"
 #include "store.h"
 
 #define S(text) ((struct fg_slice)FG_SLICE(text))
@@ -255,6 +260,66 @@ static void a_fault_hits_whom_it_is_meant_for(void **state)
     assert_int_equal(f.n, 1);
 }
 
+/* Whether the text's last line is the SHA-256 of what stands before it. */
+static void check_text(const struct mail *m, const char *first_line)
+{
+    struct fg_buf text = FG_BUF_INIT(1u << 20);
+    unsigned char hash[SHA256_DIGEST_LENGTH];
+    char hex[2 * sizeof(hash) + 1];
+    size_t body;
+
+    assert_true(fg_json_decode_string(fg_json_find(fg_slice_make(m->json, m->len), "/body/content").raw, &text));
+    assert_int_equal(strncmp(text.data, first_line, strlen(first_line)), 0);
+    body = text.len - strlen("\nsha256 ") - 64;
+    SHA256((const unsigned char *)text.data, body, hash);
+    for (size_t i = 0; i < sizeof(hash); i++)
+        (void)snprintf(hex + 2 * i, 3, "%02x", hash[i]);
+    assert_string_equal(text.data + text.len - 64, hex);
+    fg_buf_deinit(&text);
+}
+
+static void a_hundred_thousand_mails_are_made_up_and_the_same_each_time(void **state)
+{
+    struct store s = {.mails = NULL}, again = {.mails = NULL};
+    struct generated so_far = {.n = 0}, so_far_again = {.n = 0};
+    struct generate wanted = {1000, 60, 5, 500}, more = {1000, 40, 5, 500}, all = {1000, 100, 5, 500};
+    struct fg_error err = FG_ERROR_NULL;
+    const struct mail *m, *same;
+
+    (void)state;
+    assert_int_equal(generate_mails(&s, &so_far, &wanted, &err), 0);
+    assert_int_equal(generate_mails(&s, &so_far, &more, &err), 0);
+    assert_int_equal(generate_mails(&again, &so_far_again, &all, &err), 0);
+    assert_int_equal(s.arrived, 100000);
+    assert_int_equal(s.n_folders, 1000);
+    assert_int_equal(store_folder(&s, S("BOX999@contoso.example"), S("Inbox"))->n, 100);
+    m = store_find(&s, S("box999@contoso.example"), S("conv-999-3.19"));
+    same = store_find(&again, S("box999@contoso.example"), S("conv-999-3.19"));
+    assert_non_null(m);
+    assert_string_equal(m->json, same->json);
+    assert_in_range(m->len, 500, 2000);
+    check_text(m, "ledger box999@contoso.example conv-999-3 19\n");
+    store_deinit(&s);
+    store_deinit(&again);
+    generated_deinit(&so_far);
+    generated_deinit(&so_far_again);
+}
+
+static void what_cannot_be_made_up_is_refused(void **state)
+{
+    static const char *const bad[] = { "", "{}", "{\"mailboxes\":0,\"mails\":1}", "{\"mailboxes\":1,\"mails\":-1}",
+                                       "{\"mailboxes\":1,\"mails\":1,\"conversations\":0}",
+                                       "{\"mailboxes\":1,\"mails\":1,\"text\":\"x\"}" };
+    struct generate wanted = {0};
+    struct fg_error err = FG_ERROR_NULL;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_int_equal(generate_read(fg_slice_of(bad[i]), &wanted, &err), -FG_E_DATA);
+    assert_int_equal(generate_read(S("{\"mailboxes\":3,\"mails\":0}"), &wanted, &err), 0);
+    assert_int_equal(wanted.conversations, 5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +331,8 @@ int main(void)
         cmocka_unit_test(faults_are_taken_in_order_and_counted_down),
         cmocka_unit_test(what_is_no_fault_is_refused),
         cmocka_unit_test(a_fault_hits_whom_it_is_meant_for),
+        cmocka_unit_test(a_hundred_thousand_mails_are_made_up_and_the_same_each_time),
+        cmocka_unit_test(what_cannot_be_made_up_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
