@@ -117,6 +117,7 @@ struct fg_bus_publish {
      * partition (KIP-447). NULL: none.
      */
     const char *cursors_topic;
+    const char *cursors_metadata; /* beside those offsets; NULL: none */
     /*
      * Where to say which message Kafka will never take, being too large for it or for its topic: its index, when the
      * outcome is FG_BUS_ABORTED with code FG_E_LIMIT. Untouched otherwise. NULL: nobody wants to know.
