@@ -106,7 +106,11 @@ static void answered(void *arg, const struct fg_bus_position *positions, size_t 
         struct fg_flow_partition *partition = fg_flow_partition_find(p, positions[i].topic, positions[i].partition);
         if (partition && positions[i].offset >= 0)
             partition->committed = positions[i].offset;
+        if (partition && !p->again)
+            fg_flow_mark_read(partition, positions[i].metadata);
     }
+    if (!p->again)
+        fg_flow_marks_begin(p);
     p->intake->asked(p);
     fg_flow_kick(p);
 }
@@ -173,6 +177,7 @@ void fg_flow_step_assignment(struct fg_pipeline *p)
     p->n_given = 0;
     p->is_given = false;
     p->assignment = FG_ASSIGN_GIVEN;
+    p->again = false;
     fg_flow_ask(p);
 }
 
@@ -200,6 +205,7 @@ void fg_flow_step_recover(struct fg_pipeline *p)
     p->recovering = p->unsure = false;
     if (p->assignment != FG_ASSIGN_WORKING || !p->consumer || fg_mutant("no-rewind"))
         return;
+    p->again = unsure;
     if (unsure)
         p->intake->ask_again(p);
     else

@@ -123,6 +123,7 @@ void fg_flow_forget(struct fg_pipeline *p)
     struct fg_list *l, *next;
 
     p->epoch++;
+    p->named = 0;
     fg_flow_deliver_forget(p);
     fg_list_for_each_safe(l, next, &p->batches)
     {
@@ -194,7 +195,7 @@ static void cut(struct fg_flow_batch *batch)
 {
     struct fg_flow_batch *head;
 
-    if (batch->p->c.source || !has_ended(slot_at(batch->slots.next)))
+    if (batch->p->c.source || batch->p->careful_left || !has_ended(slot_at(batch->slots.next)))
         return;
     head = batch_new(batch->p, &batch->link);
     head->closed = true;
@@ -233,6 +234,7 @@ static void slot_end(struct fg_slot *slot, enum fg_slot_state state)
     fg_assert(slot->batch->n_open > 0);
     slot->state = state;
     slot->batch->n_open--;
+    fg_flow_mark_ended(slot->batch->p);
     fg_flow_kick(slot->batch->p);
 }
 

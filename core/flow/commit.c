@@ -59,9 +59,10 @@ static void publish(struct fg_pipeline *p, struct fg_flow_batch *batch, int step
         .messages = out->messages + from,
         .n_messages = to - from,
         .consumer = all ? p->consumer : NULL,
-        .offsets = all && !p->c.source ? out->offsets : NULL,
-        .n_offsets = all && !p->c.source ? batch->n_offsets : 0,
+        .offsets = all ? out->offsets : NULL,
+        .n_offsets = all ? batch->n_offsets : 0,
         .cursors_topic = all && p->c.source ? p->c.cursors_topic : NULL,
+        .cursors_metadata = out->cursors_mark,
         .culprit = &out->culprit,
     };
     out->from = from;
@@ -180,6 +181,16 @@ static bool blame(struct fg_pipeline *p, struct fg_flow_batch *batch)
     return true;
 }
 
+static void mark_outcome(struct fg_pipeline *p, struct fg_flow_batch *mark)
+{
+    p->publishing = NULL;
+    if (mark->epoch == p->epoch && p->outcome == FG_BUS_DONE)
+        fg_flow_mark_written(p);
+    else if (mark->epoch == p->epoch)
+        batch_aborted(p);
+    fg_flow_batch_free(mark);
+}
+
 void fg_flow_step_outcome(struct fg_pipeline *p)
 {
     struct fg_flow_batch *batch = p->publishing;
@@ -192,7 +203,9 @@ void fg_flow_step_outcome(struct fg_pipeline *p)
     forgotten = batch->forgotten;
     if (p->outcome == FG_BUS_DEAD)
         p->producer_dead = true;
-    if (forgotten) {
+    if (batch->is_mark) {
+        mark_outcome(p, batch);
+    } else if (forgotten) {
         p->publishing = NULL;
         fg_flow_batch_free(batch);
     } else if (p->outcome != FG_BUS_DONE) {
@@ -213,18 +226,31 @@ void fg_flow_commit_cut(struct fg_pipeline *p)
     p->is_outcome = false;
 }
 
-void fg_flow_step_commit(struct fg_pipeline *p)
+static bool is_producer_ready(const struct fg_pipeline *p)
 {
-    struct fg_flow_batch *batch = oldest(p);
+    return p->producer && p->producer_ready && !p->producer_dead;
+}
 
-    if (!batch || p->publishing || p->fail || p->recovering || p->phase != FG_PHASE_UP)
-        return;
-    if (!batch->closed)
-        return;
-    if (batch->n_open && !(fg_mutant("drop-at-rebalance") && p->assignment == FG_ASSIGN_REVOKING))
-        return;
-    if (p->needs_producer && (!p->producer || !p->producer_ready || p->producer_dead))
-        return;
+static bool is_ready(const struct fg_pipeline *p, const struct fg_flow_batch *batch)
+{
+    if (!batch || !batch->closed)
+        return false;
+    return !batch->n_open || (fg_mutant("drop-at-rebalance") && p->assignment == FG_ASSIGN_REVOKING);
+}
+
+static void begin_mark(struct fg_pipeline *p)
+{
+    struct fg_flow_batch *mark = fg_flow_mark_build(p);
+
+    p->publishing = mark;
+    if (p->exactly_once && p->needs_producer)
+        publish(p, mark, FG_COMMIT_ALL);
+    else
+        commit_offsets(p, mark);
+}
+
+static void begin_batch(struct fg_pipeline *p, struct fg_flow_batch *batch)
+{
     fg_flow_publish_build(batch);
     p->publishing = batch;
     p->commit_began_ms = p->now_ms;
@@ -236,4 +262,18 @@ void fg_flow_step_commit(struct fg_pipeline *p)
         publish(p, batch, FG_COMMIT_ALL);
     else
         publish(p, batch, batch->out.n_records ? FG_COMMIT_RECORDS : FG_COMMIT_CURSORS);
+}
+
+void fg_flow_step_commit(struct fg_pipeline *p)
+{
+    struct fg_flow_batch *batch = oldest(p);
+
+    if (p->publishing || p->fail || p->recovering || p->phase != FG_PHASE_UP)
+        return;
+    if (p->needs_producer && !is_producer_ready(p))
+        return;
+    if (p->mark_wanted)
+        begin_mark(p);
+    else if (is_ready(p, batch))
+        begin_batch(p, batch);
 }

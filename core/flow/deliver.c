@@ -275,6 +275,8 @@ static void send(struct fg_pipeline *p)
 
     for (l = p->to_sink.next; l != &p->to_sink && n < max; l = l->next) {
         size_t more = fg_record_bytes(item_at(l)->record);
+        if (n > 0 && !fg_flow_may_handle(p, item_at(l)->slot))
+            break;
         if (n > 0 && (more > p->sink_limits.bytes_max || bytes > p->sink_limits.bytes_max - more))
             break;
         bytes += more;
@@ -308,6 +310,7 @@ void fg_flow_step_deliver(struct fg_pipeline *p)
     release(p);
     retries_due(p);
     while (!p->fail && p->n_deliveries < p->sink_limits.in_flight_max && !fg_list_empty(&p->to_sink)) {
+        struct fg_slot *slot = item_at(p->to_sink.next)->slot;
         /* in an outage one record at a time asks whether it is over; the rest is held */
         if (p->outage && p->probing)
             return;
@@ -315,8 +318,13 @@ void fg_flow_step_deliver(struct fg_pipeline *p)
             fg_flow_due(p, p->outage_until_ms);
             return;
         }
+        if (!fg_flow_may_handle(p, slot)) {
+            if (slot->state == FG_SLOT_DEAD)
+                continue;
+            return;
+        }
         p->probing = p->outage;
-        if (p->probing)
+        if (p->probing && !p->careful_left)
             choose_probe(p);
         send(p);
     }

@@ -281,8 +281,13 @@ static void committed(struct fg_pipeline *p, struct fg_flow_batch *batch)
     for (struct fg_list *l = batch->moves.next; l != &batch->moves; l = l->next) {
         struct fg_flow_move *move = fg_container_of(l, struct fg_flow_move, link);
         struct fg_cursor_entry *entry = fg_cursor_map_get(&p->cursors, fg_slice_of(move->key));
-        if (entry)
-            fg_cursor_entry_set(entry, move->value, entry->generation + 1);
+        struct fg_flow_partition *partition;
+        if (!entry)
+            continue;
+        fg_cursor_entry_set(entry, move->value, entry->generation + 1);
+        partition = fg_flow_partition_find(p, p->c.cursors_topic, entry->partition);
+        if (partition)
+            partition->moved = true;
     }
 }
 

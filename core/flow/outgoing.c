@@ -48,6 +48,21 @@ __attribute__((format(printf, 2, 3))) static struct fg_slice textf(struct fg_flo
     return s;
 }
 
+const char *fg_flow_publish_text(struct fg_flow_publish *out, const char *format, ...)
+{
+    struct fg_buf buf = FG_BUF_INIT(FG_BUS_METADATA_MAX);
+    struct fg_slice s;
+    va_list ap;
+
+    va_start(ap, format);
+    fg_buf_vprintf(&buf, format, ap);
+    va_end(ap);
+    fg_assert(!buf.failed);
+    s = text_copy(out, fg_buf_slice(&buf));
+    fg_buf_deinit(&buf);
+    return s.ptr;
+}
+
 void fg_flow_publish_deinit(struct fg_flow_publish *out)
 {
     struct fg_list *l;
@@ -241,8 +256,9 @@ static void add_offset(struct fg_flow_batch *batch, const struct fg_slot *slot)
 
 void fg_flow_publish_build(struct fg_flow_batch *batch)
 {
-    const struct fg_pipeline *p = batch->p;
+    struct fg_pipeline *p = batch->p;
     struct fg_flow_publish *out = &batch->out;
+    const char *mark;
 
     fg_flow_publish_deinit(out);
     out->n_results = 0;
@@ -259,10 +275,12 @@ void fg_flow_publish_build(struct fg_flow_batch *batch)
     out->n_records = out->n;
     for (struct fg_list *l = batch->moves.next; l != &batch->moves; l = l->next)
         add_cursor(out, p, fg_container_of(l, struct fg_flow_move, link));
+    mark = fg_flow_mark_of_commit(p, out);
+    out->cursors_mark = mark;
     out->offsets = fg_calloc(batch->n_offsets + 1, sizeof(*out->offsets));
     for (size_t i = 0; i < batch->n_offsets; i++)
         out->offsets[i] = (struct fg_bus_position){batch->offsets[i].partition->topic,
-                                                   batch->offsets[i].partition->partition, batch->offsets[i].next};
+                                                   batch->offsets[i].partition->partition, batch->offsets[i].next, mark};
     stamp(out, fg_clock_wall_ms(p->env->clock));
     if (fg_mutant("swap-records") && out->n_records > 1) {
         struct fg_bus_outgoing first = out->messages[0];

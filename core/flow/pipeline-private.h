@@ -12,6 +12,8 @@
  *   forget    drop everything in flight; the epoch moves on, so that late answers of workers are known as such
  *   recover   after a forget: wait for the publish under way, then take the input back to its last committed position
  *   unsure    while recovering: the producer died in a commit, so Kafka must be asked which position that is
+ *   mark      what is left beside the group's offsets to count attempts over the ends of processes, see marks.c
+ *   careful   one record at a time, because processes ended here again and again
  *   item      what the transforms made of a slot's record: one each unless they emit; a sink answers items
  *   fill      the fg_batch that a source is filling
  */
@@ -37,6 +39,9 @@
 #define FG_FLOW_BUDGET_LOOK_MS 200u   /* when out of room: look again, in case somebody gave credit without a wake */
 #define FG_FLOW_RETRY_BASE_MS  200u   /* defaults of the retries' jitter */
 #define FG_FLOW_RETRY_CAP_MS   30000u
+#define FG_FLOW_CAREFUL_STARTS  4u    /* so many began here without a commit: from then on one record at a time, */
+#define FG_FLOW_CAREFUL_RECORDS 500u  /* for so many */
+#define FG_FLOW_NAME_MAX        40u   /* bytes, of a record's name in a mark, with NUL */
 #define FG_FLOW_EMITS_MAX      100000u /* records that transforms may make of one record */
 #define FG_CURSOR_VALUE_MAX    65536u  /* bytes */
 #define FG_CURSOR_KEY_MAX      1024u   /* bytes */
@@ -91,6 +96,12 @@ struct fg_dead {
     bool bare; /* without its value, which Kafka does not take */
 };
 
+struct fg_flow_mark {
+    unsigned starts; /* how many have begun to work here since the last commit; 0: nothing is known */
+    unsigned hits;   /* of them ended with the named record in hand */
+    char name[FG_FLOW_NAME_MAX];
+};
+
 /* One of the input's partitions. Kafka input: its position; source: how far its cursors have been read. */
 struct fg_flow_partition {
     char *topic; /* owned */
@@ -99,6 +110,9 @@ struct fg_flow_partition {
     int64_t committed; /* what Kafka said at the assignment; source: must be read at least so far; < 0: nothing */
     int64_t read;      /* source: read so far */
     bool at_end;
+    struct fg_flow_mark found; /* at the assignment */
+    bool marked, marking;      /* our own mark stands there; is being written */
+    bool moved;                /* source: cursors were committed since: where it stands is Kafka's to know, no more marks */
 };
 
 struct fg_flow_offset {
@@ -123,6 +137,7 @@ struct fg_flow_publish {
     size_t n_results;
     struct fg_list texts;            /* of struct text in commit.c: strings and header arrays made for the messages */
     struct fg_bus_position *offsets; /* owned array */
+    const char *cursors_mark;        /* borrowed from texts */
     struct fg_bus_publish publish;
     size_t from;    /* the first of messages that publish holds */
     size_t culprit; /* in publish: index of the message that Kafka never takes; SIZE_MAX: none */
@@ -131,6 +146,8 @@ struct fg_flow_publish {
 struct fg_flow_batch {
     struct fg_pipeline *p;
     struct fg_list link; /* fg_pipeline::batches */
+    bool is_mark;        /* no records: a mark */
+    uint64_t epoch;      /* mark: fg_pipeline::epoch when it was asked for */
     bool closed;
     bool forgotten; /* its publish is still under way, nothing else of it counts */
     struct fg_list slots;
@@ -325,6 +342,12 @@ struct fg_pipeline {
     uint64_t commit_began_ms, committed_ms;
     uint64_t hold_ms; /* after an abort: nothing is taken in before */
 
+    /* marks */
+    unsigned starts;             /* this one included */
+    size_t careful_left;         /* records to be handled one at a time; 0: side by side */
+    struct fg_slot *name_wanted; /* in the mark, see mark_wanted; within one advance(); NULL: none */
+    uint64_t named, naming;      /* fg_slot::seq + 1 of the record that the mark names, is to name; 0: none */
+
     struct fg_pipeline_status counts; /* the counters of it */
     struct fg_flow_metrics m;
 
@@ -340,8 +363,10 @@ struct fg_pipeline {
     bool consumer_closing, producer_closing, producer_ready, producer_dead, consumer_paused;
     /* assignment, */
     bool is_given, revoke_asked, revoke_lost, ever_assigned;
-    /* reading: topics: the consumer has this assignment, */
-    bool reading;
+    /* marks: they are of use here; mark_wanted: within one advance(): one is to be written, */
+    bool marks, mark_wanted, all_marked;
+    /* again: what is asked was asked before in this assignment; reading: topics: the consumer has this assignment, */
+    bool again, reading;
     /* resync: a source submitted a void fill: tell it again where to go on, */
     bool resync;
     /* sink, */
@@ -419,6 +444,20 @@ void fg_flow_publish_build(struct fg_flow_batch *batch);
 /* The first header of that name; NULL: none. */
 const struct fg_header *fg_flow_header(const struct fg_record_view *v, const char *name);
 const char *fg_flow_output_topic(const struct fg_pipeline *p, struct fg_slice output); /* NULL: no such output */
+
+/* NUL-ended, lives as long as the publish. */
+const char *fg_flow_publish_text(struct fg_flow_publish *out, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* marks.c */
+void fg_flow_mark_read(struct fg_flow_partition *partition, const char *metadata); /* NULL: none */
+void fg_flow_marks_begin(struct fg_pipeline *p); /* an assignment begins, all marks are read */
+/* Whether a stage may have this slot now. If not, that is looked at again with the next advance(). */
+bool fg_flow_may_handle(struct fg_pipeline *p, struct fg_slot *slot);
+void fg_flow_mark_ended(struct fg_pipeline *p); /* a slot has ended */
+const char *fg_flow_mark_of_commit(struct fg_pipeline *p, struct fg_flow_publish *out); /* NULL: none */
+struct fg_flow_batch *fg_flow_mark_build(struct fg_pipeline *p);
+void fg_flow_mark_written(struct fg_pipeline *p);
 
 /* intake-source.c, fill.c */
 bool fg_flow_owns(const struct fg_pipeline *p, int32_t partition); /* of the cursors topic */

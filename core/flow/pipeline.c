@@ -79,6 +79,8 @@ static void advance(void *arg)
     fg_flow_step_session(p);
     fg_flow_step_recover(p);
     fg_flow_step_assignment(p);
+    p->mark_wanted = false;
+    p->name_wanted = NULL;
     fg_flow_step_work(p);
     fg_flow_step_deliver(p);
     fg_flow_step_close(p);
@@ -164,6 +166,7 @@ static void take_config(struct fg_pipeline *p, const struct fg_pipeline_config *
     p->counts.delivery = p->exactly_once ? FG_EXACTLY_ONCE : FG_AT_LEAST_ONCE;
     p->intake = c->source ? &fg_flow_intake_source : &fg_flow_intake_kafka;
     p->needs_producer = c->source || c->n_outputs || c->dead_topic;
+    p->marks = c->bus->traits.durable && (c->n_transforms || c->sink);
     len = asprintf(&p->transactional_id, "fragua-%s-%s", c->name, c->instance ? c->instance : "");
     fg_assert(len > 0);
     p->sink_limits = (struct fg_sink_limits){1, SIZE_MAX, 1};

@@ -118,24 +118,39 @@ static void done(struct fg_work *work)
     fg_flow_kick(p);
 }
 
+/* The next record for a worker; NULL: none may go now. */
+static struct fg_slot *next_slot(struct fg_pipeline *p)
+{
+    while (!fg_list_empty(&p->to_work)) {
+        struct fg_slot *slot = fg_container_of(p->to_work.next, struct fg_slot, queue);
+        if (fg_flow_may_handle(p, slot))
+            return slot;
+        if (slot->state == FG_SLOT_WORK)
+            return NULL;
+    }
+    return NULL;
+}
+
 static void submit(struct fg_pipeline *p)
 {
     size_t cap = p->n_to_work < FG_FLOW_WORK_RECORDS ? p->n_to_work : FG_FLOW_WORK_RECORDS;
     struct flow_work *w = fg_calloc(1, sizeof(*w) + cap * sizeof(struct job));
+    struct fg_slot *slot;
     size_t bytes = 0;
-    struct fg_list *l;
 
     w->work.run = run;
     w->work.done = done;
     w->p = p;
     w->epoch = p->epoch;
-    while (w->n < cap && bytes < FG_FLOW_WORK_BYTES && (l = fg_list_pop(&p->to_work))) {
-        struct fg_slot *slot = fg_container_of(l, struct fg_slot, queue);
+    while (w->n < cap && bytes < FG_FLOW_WORK_BYTES && (slot = next_slot(p))) {
         struct job *job = &w->jobs[w->n++];
+        fg_list_remove(&slot->queue);
         job->slot = slot;
         job->in = fg_record_ref(slot->in);
         bytes += fg_record_bytes(slot->in);
         p->n_to_work--;
+        if (p->careful_left)
+            break;
     }
     p->works_out++;
     p->env->ops->submit(p->env, &w->work);
@@ -156,6 +171,6 @@ void fg_flow_step_work(struct fg_pipeline *p)
         fg_list_append(&p->to_work, l);
         p->n_to_work++;
     }
-    while (p->works_out < WORKS_PER_WORKER * p->env->n_workers && !fg_list_empty(&p->to_work))
+    while (p->works_out < WORKS_PER_WORKER * p->env->n_workers && next_slot(p))
         submit(p);
 }

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Attempts that outlive the process: a record that crashes a stage must not be tried for ever.
+ *
+ * Whoever begins to work on an assignment first leaves a mark beside the group's committed offsets: how many have begun
+ * there since the last commit. Each commit leaves a mark of one. So a mark that grows tells of processes that ended
+ * again and again without getting anything done. From the third on the pipeline is careful: one record at a time is in
+ * hand, and its name is in the mark before a stage sees it. A record whose name was found there too often becomes a dead
+ * letter without being handled. In an outage no name is left behind: a restart meanwhile is not the record's fault.
+ *
+ * Marks are commits like any other, in turn with those of batches, so they can neither overtake one nor come from a
+ * replica that lost the partition.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "flow/pipeline-private.h"
+
+#define MARK_FORMAT "fragua starts=%u hits=%u record=%s"
+#define NAME_BYTES  8u /* of SHA-256: enough to know a record again among those near an offset */
+
+/* ---- what others left ---- */
+
+void fg_flow_mark_read(struct fg_flow_partition *partition, const char *metadata)
+{
+    struct fg_flow_mark mark = {0};
+
+    /* what is not ours says nothing: tools that reset offsets write what they like */
+    if (metadata && sscanf(metadata, "fragua starts=%u hits=%u record=%39s", &mark.starts, &mark.hits, mark.name) >= 1)
+        partition->found = mark;
+    else
+        partition->found = (struct fg_flow_mark){0};
+}
+
+static unsigned most_starts(const struct fg_pipeline *p)
+{
+    unsigned most = 0;
+    for (size_t i = 0; i < p->n_partitions; i++)
+        if (p->partitions[i].found.starts > most)
+            most = p->partitions[i].found.starts;
+    return most;
+}
+
+void fg_flow_marks_begin(struct fg_pipeline *p)
+{
+    p->starts = most_starts(p) + 1;
+    p->careful_left = p->marks && p->starts >= FG_FLOW_CAREFUL_STARTS ? FG_FLOW_CAREFUL_RECORDS : 0;
+    p->named = 0;
+    p->all_marked = false;
+    for (size_t i = 0; i < p->n_partitions; i++)
+        p->partitions[i].marked = false;
+    if (p->careful_left)
+        fg_logf(&p->c.logger, FG_LOG_WARN,
+                "work began %u times here without a commit: the next %zu records are handled one at a time",
+                p->starts - 1, p->careful_left);
+}
+
+/* ---- names ---- */
+
+static struct fg_flow_partition *partition_of(struct fg_pipeline *p, const struct fg_slot *slot)
+{
+    struct fg_slice owner;
+    int32_t partition;
+
+    if (slot->partition)
+        return slot->partition;
+    owner = fg_cursor_owner(fg_slice_of(slot->cursor_key));
+    partition = fg_cursor_partition(p->c.name, owner, p->cursors_partitions);
+    return fg_flow_partition_find(p, p->c.cursors_topic, partition);
+}
+
+/* A topic's record is known by its offset, a source's by what is in it. */
+static void name_of(const struct fg_slot *slot, char ret[FG_FLOW_NAME_MAX])
+{
+    const struct fg_record_view *v = fg_record_view(slot->in);
+    uint8_t digest[FG_SHA256_SIZE];
+
+    if (slot->partition) {
+        (void)snprintf(ret, FG_FLOW_NAME_MAX, "%lld", (long long)slot->next - 1);
+        return;
+    }
+    fg_sha256(v->value.len ? v->value : v->key, digest);
+    for (size_t i = 0; i < NAME_BYTES; i++)
+        (void)snprintf(ret + 2 * i, FG_FLOW_NAME_MAX - 2 * i, "%02x", digest[i]);
+}
+
+/* How many processes ended with this record in hand. */
+static unsigned hits_of(const struct fg_flow_partition *partition, const struct fg_slot *slot)
+{
+    char name[FG_FLOW_NAME_MAX];
+
+    name_of(slot, name);
+    return strcmp(name, partition->found.name) == 0 ? partition->found.hits : 0;
+}
+
+/* ---- the gate ---- */
+
+static const struct fg_slot *oldest_open(const struct fg_pipeline *p)
+{
+    for (struct fg_list *b = p->batches.next; b != &p->batches; b = b->next) {
+        const struct fg_flow_batch *batch = fg_container_of(b, struct fg_flow_batch, link);
+        for (struct fg_list *l = batch->slots.next; l != &batch->slots && batch->n_open; l = l->next) {
+            const struct fg_slot *slot = fg_container_of(l, struct fg_slot, link);
+            if (slot->state == FG_SLOT_WORK || slot->state == FG_SLOT_SINK)
+                return slot;
+        }
+    }
+    return NULL;
+}
+
+static void give_up(struct fg_pipeline *p, struct fg_slot *slot, unsigned hits)
+{
+    struct fg_error err;
+
+    fg_error_set(&err, FG_E_INTERNAL, 0, "the process ended %u times while this record was in hand", hits);
+    fg_logf(&p->c.logger, FG_LOG_ERROR, "%s: it becomes a dead letter", err.text);
+    if (slot->state == FG_SLOT_WORK) {
+        fg_list_remove(&slot->queue);
+        p->n_to_work--;
+    }
+    fg_flow_slot_dead(slot, "process", hits, &err);
+}
+
+/* Wants this name in the mark (NULL: none). true: it stands there. */
+static bool want_name(struct fg_pipeline *p, struct fg_slot *slot)
+{
+    if (p->named == (slot ? slot->seq + 1 : 0))
+        return true;
+    p->name_wanted = slot;
+    p->mark_wanted = true;
+    return false;
+}
+
+bool fg_flow_may_handle(struct fg_pipeline *p, struct fg_slot *slot)
+{
+    struct fg_flow_partition *partition;
+    unsigned hits;
+
+    if (!p->marks || (p->all_marked && !p->careful_left))
+        return true;
+    partition = partition_of(p, slot);
+    if (!partition)
+        return true; /* it is gone, and so will be the slot */
+    if (!partition->marked && !partition->moved) {
+        p->mark_wanted = true;
+        return false;
+    }
+    if (!p->careful_left)
+        return true;
+    if (slot != oldest_open(p))
+        return false;
+    if (p->outage || partition->moved)
+        return want_name(p, NULL);
+    hits = hits_of(partition, slot);
+    if (hits < p->c.attempts)
+        return want_name(p, slot);
+    give_up(p, slot, hits);
+    return false;
+}
+
+void fg_flow_mark_ended(struct fg_pipeline *p)
+{
+    if (p->careful_left && --p->careful_left == 0)
+        fg_logf(&p->c.logger, FG_LOG_INFO, "nothing more has gone wrong: records are handled side by side again");
+}
+
+/* ---- writing it ---- */
+
+/* Where the partition stands: a mark moves nothing. < 0: not known yet. */
+static int64_t position_of(const struct fg_pipeline *p, const struct fg_flow_partition *partition)
+{
+    if (!p->c.source)
+        return partition->restart;
+    return partition->read > partition->committed ? partition->read : partition->committed;
+}
+
+static const char *mark_text(struct fg_pipeline *p, struct fg_flow_publish *out, struct fg_flow_partition *partition)
+{
+    struct fg_slot *slot = p->name_wanted;
+    char name[FG_FLOW_NAME_MAX];
+
+    if (!slot || partition_of(p, slot) != partition)
+        return fg_flow_publish_text(out, "fragua starts=%u", p->starts);
+    name_of(slot, name);
+    return fg_flow_publish_text(out, MARK_FORMAT, p->starts, hits_of(partition, slot) + 1, name);
+}
+
+const char *fg_flow_mark_of_commit(struct fg_pipeline *p, struct fg_flow_publish *out)
+{
+    return p->marks ? fg_flow_publish_text(out, "fragua starts=%u", p->careful_left ? p->starts : 1) : NULL;
+}
+
+struct fg_flow_batch *fg_flow_mark_build(struct fg_pipeline *p)
+{
+    struct fg_flow_batch *mark = fg_calloc(1, sizeof(*mark));
+    struct fg_flow_publish *out = &mark->out;
+
+    mark->p = p;
+    mark->is_mark = mark->closed = mark->forgotten = true; /* forgotten: it stands in no list */
+    mark->epoch = p->epoch;
+    fg_list_init(&mark->slots);
+    fg_list_init(&mark->moves);
+    fg_list_init(&out->texts);
+    out->offsets = fg_calloc(p->n_partitions + 1, sizeof(*out->offsets));
+    for (size_t i = 0; i < p->n_partitions; i++) {
+        struct fg_flow_partition *partition = &p->partitions[i];
+        if (partition->moved || position_of(p, partition) < 0)
+            continue;
+        partition->marking = true;
+        out->offsets[mark->n_offsets++] = (struct fg_bus_position){
+            partition->topic, partition->partition, position_of(p, partition), mark_text(p, out, partition)};
+    }
+    p->naming = p->name_wanted ? p->name_wanted->seq + 1 : 0;
+    return mark;
+}
+
+void fg_flow_mark_written(struct fg_pipeline *p)
+{
+    p->all_marked = true;
+    for (size_t i = 0; i < p->n_partitions; i++) {
+        struct fg_flow_partition *partition = &p->partitions[i];
+        partition->marked = partition->marked || partition->marking;
+        partition->marking = false;
+        p->all_marked = p->all_marked && partition->marked;
+    }
+    p->named = p->naming;
+}
