@@ -33,11 +33,21 @@ void fg_budget_credit(struct fg_budget *budget, size_t bytes)
     fg_assert(before >= bytes);
 }
 
-bool fg_budget_has_room(const struct fg_budget *budget)
+size_t fg_budget_used(const struct fg_budget *budget)
 {
     /* C17's atomic_load takes no pointer to const everywhere */
-    size_t used = atomic_load_explicit((atomic_size_t *)&budget->used, memory_order_relaxed);
-    return used < budget->limit - budget->limit / 4;
+    return atomic_load_explicit((atomic_size_t *)&budget->used, memory_order_relaxed);
+}
+
+bool fg_budget_has_room(const struct fg_budget *budget)
+{
+    return fg_budget_used(budget) < budget->limit - budget->limit / 4;
+}
+
+size_t fg_budget_growth(const struct fg_budget *budget, size_t bytes)
+{
+    size_t most = budget->limit / FG_BUDGET_GROWTH_PART;
+    return bytes > most / FG_BUDGET_GROWTH ? most : bytes * FG_BUDGET_GROWTH;
 }
 
 void fg_budget_wait(struct fg_budget *budget, struct fg_budget_waiter *waiter)

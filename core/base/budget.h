@@ -24,11 +24,17 @@ struct fg_budget_waiter {
     void (*cb)(struct fg_budget_waiter *waiter);
 };
 
+/* What may come of bytes beside themselves while they are worked on: twice as much, or a part of the budget, the less. */
+#define FG_BUDGET_GROWTH      2u
+#define FG_BUDGET_GROWTH_PART 16u
+
 void fg_budget_init(struct fg_budget *budget, size_t limit);
 bool fg_budget_try_charge(struct fg_budget *budget, size_t bytes); /* [any thread] false: no room */
 void fg_budget_charge(struct fg_budget *budget, size_t bytes);     /* [any thread] */
 void fg_budget_credit(struct fg_budget *budget, size_t bytes);     /* [any thread] */
 bool fg_budget_has_room(const struct fg_budget *budget); /* [any thread] under three quarters: inputs may take */
+size_t fg_budget_used(const struct fg_budget *budget);   /* [any thread] bytes */
+size_t fg_budget_growth(const struct fg_budget *budget, size_t bytes); /* [any thread] see FG_BUDGET_GROWTH */
 void fg_budget_wait(struct fg_budget *budget, struct fg_budget_waiter *waiter); /* loop; repeatable */
 void fg_budget_unwait(struct fg_budget_waiter *waiter);                         /* loop; repeatable */
 void fg_budget_wake(struct fg_budget *budget); /* loop: after credit was given, calls waiters while there is room */

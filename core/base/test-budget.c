@@ -59,6 +59,16 @@ static void inputs_have_room_under_three_quarters(void **state)
     assert_false(fg_budget_has_room(&budget));
 }
 
+static void growth_is_twice_the_bytes_up_to_a_part_of_the_budget(void **state)
+{
+    struct fg_budget budget;
+    fg_budget_init(&budget, 1600);
+    assert_int_equal(fg_budget_growth(&budget, 0), 0);
+    assert_int_equal(fg_budget_growth(&budget, 49), 98);
+    assert_int_equal(fg_budget_growth(&budget, 51), 100);
+    assert_int_equal(fg_budget_growth(&budget, SIZE_MAX), 100);
+}
+
 static void wakes_those_who_wait_while_there_is_room(void **state)
 {
     struct fg_budget budget;
@@ -105,6 +115,7 @@ int main(void)
         cmocka_unit_test(charges_up_to_the_limit),
         cmocka_unit_test(what_must_leave_is_charged_over_the_limit),
         cmocka_unit_test(inputs_have_room_under_three_quarters),
+        cmocka_unit_test(growth_is_twice_the_bytes_up_to_a_part_of_the_budget),
         cmocka_unit_test(wakes_those_who_wait_while_there_is_room),
         cmocka_unit_test(who_waits_again_is_not_called_in_the_same_round),
     };

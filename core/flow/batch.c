@@ -41,6 +41,26 @@ struct fg_flow_batch *fg_flow_batch_open(struct fg_pipeline *p)
     return batch_new(p, &p->batches);
 }
 
+/*
+ * What a record becomes is charged over the limit when it must be, so that it can leave. So that this does not happen,
+ * room for it is kept from the start.
+ */
+static void reserve(struct fg_slot *slot)
+{
+    const struct fg_pipeline_config *c = &slot->batch->p->c;
+
+    if (c->n_transforms == 0 && !(c->sink && c->n_outputs > 0))
+        return;
+    slot->reserved = fg_budget_growth(c->budget, fg_record_bytes(slot->in));
+    fg_budget_charge(c->budget, slot->reserved);
+}
+
+static void unreserve(struct fg_slot *slot)
+{
+    fg_budget_credit(slot->batch->p->c.budget, slot->reserved);
+    slot->reserved = 0;
+}
+
 struct fg_slot *fg_flow_batch_add(struct fg_flow_batch *batch, struct fg_record *in)
 {
     struct fg_pipeline *p = batch->p;
@@ -51,6 +71,7 @@ struct fg_slot *fg_flow_batch_add(struct fg_flow_batch *batch, struct fg_record 
     slot->seq = p->next_seq++;
     slot->in = in;
     slot->arrived_ms = fg_env_now_ms(p->env);
+    reserve(slot);
     fg_list_append(&batch->slots, &slot->link);
     if (batch->release == &batch->slots)
         batch->release = &slot->link;
@@ -94,6 +115,7 @@ static void slot_free(struct fg_slot *slot)
     fg_list_remove(&slot->queue);
     items_free(slot);
     fg_record_unref(slot->in);
+    unreserve(slot);
     free(slot->dead);
     free(slot);
 }
@@ -235,6 +257,7 @@ static void slot_end(struct fg_slot *slot, enum fg_slot_state state)
     slot->state = state;
     slot->batch->n_open--;
     fg_flow_mark_ended(slot->batch->p);
+    unreserve(slot);
     fg_flow_kick(slot->batch->p);
 }
 

@@ -80,6 +80,7 @@ struct fg_slot {
     struct fg_flow_partition *partition; /* borrowed: where it came from, and */
     int64_t next;                        /* the offset behind it; NULL: came from a source */
     uint64_t arrived_ms;
+    size_t reserved; /* charged for what it may become, until it has ended */
     enum fg_slot_state state;
     unsigned attempts; /* at transform number `stage` */
     size_t stage;

@@ -17,7 +17,9 @@ struct fg_record {
     uint32_t magic;
     atomic_uint refs;
     struct fg_budget *budget;       /* borrowed */
-    size_t bytes;                   /* charged */
+    size_t charged;                 /* bytes */
+    size_t bytes;                   /* what it shows, its parent's bytes included */
+    void *owned;                    /* malloc'ed bytes that were taken over; NULL: none */
     struct fg_record *parent;       /* owned reference; NULL: no byte of it is used */
     struct fg_bus_message *message; /* owned; NULL: made here */
     struct fg_bus_position origin;
@@ -81,6 +83,14 @@ static size_t spec_bytes(const struct fg_record_spec *spec)
     return bytes;
 }
 
+static size_t view_bytes(const struct fg_record_view *v)
+{
+    size_t bytes = v->key.len + v->value.len + v->output.len;
+    for (size_t i = 0; i < v->n_headers; i++)
+        bytes += sizeof(struct fg_header) + v->headers[i].name.len + v->headers[i].value.len;
+    return bytes;
+}
+
 static void fill(struct fg_record *r, const struct fg_record_spec *spec)
 {
     const struct fg_record_view *v = &spec->view;
@@ -125,18 +135,27 @@ int fg_record_new(struct fg_budget *budget, const struct fg_record_spec *spec, b
     r->magic = RECORD_MAGIC;
     atomic_init(&r->refs, 1);
     r->budget = budget;
-    r->bytes = sizeof(*r) + block;
+    r->charged = sizeof(*r) + block;
     fill(r, spec);
+    r->bytes = sizeof(*r) + view_bytes(&r->view);
     *ret = r;
     return 0;
 }
 
-static size_t message_bytes(const struct fg_bus_message *m)
+struct fg_record *fg_record_adopt(struct fg_budget *budget, char *bytes, size_t len, size_t charged)
 {
-    size_t bytes = sizeof(*m) + m->key.len + m->value.len;
-    for (size_t i = 0; i < m->n_headers; i++)
-        bytes += sizeof(struct fg_header) + m->headers[i].name.len + m->headers[i].value.len;
-    return bytes;
+    struct fg_record *r = calloc(1, sizeof(*r));
+
+    fg_assert(r); /* a few hundred bytes */
+    r->magic = RECORD_MAGIC;
+    atomic_init(&r->refs, 1);
+    r->budget = budget;
+    r->bytes = r->charged = sizeof(*r) + len;
+    r->owned = bytes;
+    r->view.value = fg_slice_make(bytes, len);
+    fg_budget_charge(budget, r->charged);
+    fg_budget_credit(budget, charged);
+    return r;
 }
 
 struct fg_record *fg_record_from_message(struct fg_budget *budget, struct fg_bus_message *message)
@@ -147,8 +166,6 @@ struct fg_record *fg_record_from_message(struct fg_budget *budget, struct fg_bus
     r->magic = RECORD_MAGIC;
     atomic_init(&r->refs, 1);
     r->budget = budget;
-    r->bytes = sizeof(*r) + message_bytes(message);
-    fg_budget_charge(budget, r->bytes);
     r->message = message;
     r->origin = (struct fg_bus_position){message->topic, message->partition, message->offset};
     r->view = (struct fg_record_view){
@@ -158,6 +175,8 @@ struct fg_record *fg_record_from_message(struct fg_budget *budget, struct fg_bus
         .n_headers = message->n_headers,
         .timestamp_ms = message->timestamp_ms,
     };
+    r->bytes = r->charged = sizeof(*r) + sizeof(*message) + view_bytes(&r->view);
+    fg_budget_charge(budget, r->charged);
     return r;
 }
 
@@ -181,8 +200,9 @@ struct fg_record *fg_record_unref(struct fg_record *record)
         if (before > 1)
             break;
         fg_bus_message_free(record->message);
-        fg_budget_credit(record->budget, record->bytes);
+        fg_budget_credit(record->budget, record->charged);
         record->magic = 0;
+        free(record->owned);
         free(record);
         record = parent;
     }

@@ -15,9 +15,11 @@ int fg_record_new(struct fg_budget *budget, const struct fg_record_spec *spec, b
                   struct fg_error *err);
 /* Takes over the message; slices point into it. */
 struct fg_record *fg_record_from_message(struct fg_budget *budget, struct fg_bus_message *message);
+/* Takes over malloc'ed bytes as a record's value, and the charge that was made for them. */
+struct fg_record *fg_record_adopt(struct fg_budget *budget, char *bytes, size_t len, size_t charged);
 struct fg_record *fg_record_ref(struct fg_record *record);
 struct fg_record *fg_record_unref(struct fg_record *record); /* NULL allowed; returns NULL */
 const struct fg_record_view *fg_record_view(const struct fg_record *record);
-size_t fg_record_bytes(const struct fg_record *record); /* what it is charged for */
+size_t fg_record_bytes(const struct fg_record *record); /* its size, with what it borrows of its parent */
 /* Where it came from, "topic/partition/offset"; NULL: made here. */
 const struct fg_bus_position *fg_record_origin(const struct fg_record *record);

@@ -177,6 +177,31 @@ static void takes_a_message_over(void **state)
     assert_int_equal(used(&budget), 0);
 }
 
+static void adopts_bytes_with_the_charge_made_for_them(void **state)
+{
+    struct fg_budget budget;
+    struct fg_record *page, *part;
+    struct fg_record_spec spec;
+    char *bytes = malloc(1000);
+
+    assert_non_null(bytes);
+    memset(bytes, 'p', 1000);
+    fg_budget_init(&budget, LIMIT);
+    fg_budget_charge(&budget, 4096); /* what was expected to come, and did not */
+    page = fg_record_adopt(&budget, bytes, 1000, 4096);
+    assert_true(used(&budget) >= 1000);
+    assert_true(used(&budget) < 2000);
+    assert_ptr_equal(fg_record_view(page)->value.ptr, bytes);
+    spec = (struct fg_record_spec){.view.value = {bytes + 100, 800}, .parent = page};
+    part = make(&budget, &spec);
+    fg_record_unref(page);
+    assert_ptr_equal(fg_record_view(part)->value.ptr, bytes + 100);
+    assert_true(fg_record_bytes(part) >= 800); /* its size, although its parent is charged for it */
+    assert_true(used(&budget) < 2000);
+    fg_record_unref(part);
+    assert_int_equal(used(&budget), 0);
+}
+
 static void a_long_chain_of_parents_goes_without_recursion(void **state)
 {
     struct fg_record_spec spec = {.view.value = FG_SLICE("chain")};
@@ -206,6 +231,7 @@ int main(void)
         cmocka_unit_test(is_told_when_there_is_no_room),
         cmocka_unit_test(refuses_absurd_sizes),
         cmocka_unit_test(takes_a_message_over),
+        cmocka_unit_test(adopts_bytes_with_the_charge_made_for_them),
         cmocka_unit_test(a_long_chain_of_parents_goes_without_recursion),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
