@@ -57,6 +57,11 @@ def memory_mib(pid):
     return tuple(int(re.search(rf"{key}:\s+(\d+) kB", text)[1]) / 1024 for key in ("VmRSS", "RssAnon"))
 
 
+def peak_mib(pid):
+    """The most that a process had resident, in MiB."""
+    return int(re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())[1]) / 1024
+
+
 class Bed:
     """A folder and processes, gone at its end; only what it started itself is ended."""
 
@@ -77,8 +82,9 @@ class Bed:
         if core is not None and len(CORES) > 1:
             args = ("taskset", "-c", str(CORES[core]), *args)
         kwargs.setdefault("stdout", subprocess.DEVNULL)
-        process = subprocess.Popen([str(a) for a in args], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                   **kwargs)
+        kwargs.setdefault("stdin", subprocess.DEVNULL)
+        kwargs.setdefault("stderr", subprocess.DEVNULL)
+        process = subprocess.Popen([str(a) for a in args], **kwargs)
         self.processes.append(process)
         return process
 

@@ -5,13 +5,14 @@ import os
 import re
 import resource
 import shutil
-import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import stream
 from bed import CORES, Bed, cpu_seconds, free_port, memory_mib, wait_ready
+from table import add, rows, show
 
 BUILD = Path(sys.argv[1])
 FRAGUA = os.environ["FRAGUA_BIN"]
@@ -49,16 +50,6 @@ POST = """wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
 wrk.body = '{"text": "Invoice F-2026-77 of 1.842,75 EUR, due 16 March 2026; write to accounts@fabrikam.example."}'
 """
-rows = []
-
-
-def add(name, unit, ours, peer_name="", peer=(), target=""):
-    """One line of the table; where a peer ran in turn, the ratio is the median of the rounds' ratios."""
-    pairs = [a / b for a, b in zip(ours, peer) if b]
-    rows.append({"name": name, "unit": unit, "median": statistics.median(ours), "min": min(ours), "max": max(ours),
-                 "n": len(ours), "peer": peer_name, "peer_median": statistics.median(peer) if peer else None,
-                 "ratio": statistics.median(pairs) if pairs else None, "target": target,
-                 "values": list(ours), "peer_values": list(peer)})
 
 
 def ready_ms(bed, role):
@@ -200,17 +191,12 @@ def figure_json():
         add(name, mine[0][1], [float(m[2]) for m in mine], peer, [float(m[3]) for m in mine])
 
 
-def number(x):
-    return "" if x is None else f"{x:.0f}" if abs(x) >= 1000 else f"{x:.3g}"
+def figure_latency():
+    stream.latency(BUILD, FRAGUA)
 
 
-def print_table():
-    head = ("figure", "unit", "median", "min", "max", "n", "peer", "its median", "ratio", "target")
-    table = [head] + [(r["name"], r["unit"], number(r["median"]), number(r["min"]), number(r["max"]), str(r["n"]),
-                       r["peer"], number(r["peer_median"]), number(r["ratio"]), r["target"]) for r in rows]
-    widths = [max(len(row[i]) for row in table) for i in range(len(head))]
-    for row in table:
-        print("  ".join(c.ljust(w) if i in (0, 1, 6) else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths))))
+def figure_throughput():
+    stream.throughput(BUILD, FRAGUA)
 
 
 def main():
@@ -227,7 +213,8 @@ def main():
         except (RuntimeError, OSError, subprocess.SubprocessError) as error:
             failed += 1
             print(f"run.sh: figure {name}: {error}", file=sys.stderr)
-    print_table()
+    stream.end()
+    show()
     print(f"{len(CORES)} cores, load {load:.1f} before, {time.monotonic() - began:.0f} s. "
           "Ratio: fragua / peer, median of rounds.")
     (BUILD / "bench.json").write_text(json.dumps({"cores": len(CORES), "load_before": load, "figures": rows}, indent=1))
