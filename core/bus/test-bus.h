@@ -109,7 +109,8 @@ static inline void reader_assigned(void *arg, const struct fg_bus_position *part
 
     r->n_parts = n;
     for (size_t i = 0; i < n; i++)
-        r->parts[i] = (struct fg_bus_position){ r->topic, partitions[i].partition, r->start };
+        r->parts[i] = (struct fg_bus_position){ .topic = r->topic, .partition = partitions[i].partition,
+                                                 .offset = r->start };
     if (!r->hold_assign)
         r->w->bus->ops->consumer_assign(r->consumer, r->parts, n);
     r->assignments++;

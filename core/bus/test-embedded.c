@@ -99,7 +99,7 @@ static void test_headers_tombstones_and_empty(void **state)
 static void test_rewind_delivers_again_and_nothing_stale(void **state)
 {
     struct world *w = *state;
-    struct fg_bus_position back = { "one", 0, 0 };
+    struct fg_bus_position back = { .topic = "one", .offset = 0 };
     struct reader r = { 0 };
     struct writer p;
 
@@ -162,7 +162,7 @@ static void test_many_small_messages_do_not_stall(void **state)
 static void test_tail_without_group(void **state)
 {
     struct world *w = *state;
-    struct fg_bus_position at = { "one", 0, FG_BUS_TAIL(10) };
+    struct fg_bus_position at = { .topic = "one", .offset = FG_BUS_TAIL(10) };
     struct reader r = { 0 };
     struct writer p;
 
@@ -201,7 +201,7 @@ static void on_positions(void *arg, const struct fg_bus_position *positions, siz
 static void test_offsets_move_with_a_publish(void **state)
 {
     struct world *w = *state;
-    struct fg_bus_position at = { "one", 0, 7 };
+    struct fg_bus_position at = { .topic = "one", .offset = 7 };
     struct answer a = { 0 };
     struct reader r = { 0 };
     struct writer p;
@@ -266,7 +266,7 @@ static void test_messages_outlive_their_consumer(void **state)
 static void test_offset_lost_by_retention_is_trouble(void **state)
 {
     struct world *w = *state;
-    struct fg_bus_position at = { "one", 0, 1000 };
+    struct fg_bus_position at = { .topic = "one", .offset = 1000 };
     struct reader r = { 0 };
     struct writer p;
 

@@ -65,7 +65,12 @@ static rd_kafka_topic_partition_list_t *all_offsets(struct fg_rd_job *job)
 
     for (int i = 0; job->cursors && i < job->cursors->cnt; i++) {
         const rd_kafka_topic_partition_t *tp = &job->cursors->elems[i];
-        rd_kafka_topic_partition_list_add(list, tp->topic, tp->partition)->offset = tp->offset;
+        rd_kafka_topic_partition_t *own = rd_kafka_topic_partition_list_find(list, tp->topic, tp->partition);
+        if (!own)
+            own = rd_kafka_topic_partition_list_add(list, tp->topic, tp->partition);
+        own->offset = tp->offset;
+        if (!own->metadata)
+            fg_rd_set_metadata(own, job->publish.cursors_metadata);
     }
     return list;
 }
@@ -198,12 +203,13 @@ void fg_rd_committer_run(struct fg_lane_job *base)
     enum verdict verdict;
 
     p->current = job;
-    p->seq++;
     p->busy = true;
-    if (job->publish.n_messages == 0 && job->publish.n_offsets == 0)
-        verdict = GOOD;
-    else
-        verdict = p->transactional ? transaction(job) : plainly(job);
+    do {
+        if (job->publish.n_messages == 0 && job->publish.n_offsets == 0)
+            verdict = GOOD;
+        else
+            verdict = p->transactional ? transaction(job) : plainly(job);
+    } while (verdict == ABORT && !shutting(p) && fg_rd_produce_again(job));
     p->busy = false;
     p->current = NULL;
     if (verdict != GOOD && (shutting(p) || fg_rd_committer_is_dead(p)))

@@ -13,7 +13,9 @@
 /* Without fetch.queue.backoff.ms a full queue costs up to a second, so that its size is the throughput in bytes a
  * second. */
 #define CONSUMER_QUEUE_BYTES_SLOW 16777216u
-#define PRODUCER_QUEUE_BYTES      16777216u
+/* A producer's largest record; brokers refuse more than 1 MiB unless the topic says otherwise (max.message.bytes). */
+#define RECORD_BYTES_MAX   "33554432"
+#define RECORD_QUEUE_EXTRA 1048576u /* beside the largest record, so that it fits into the queue at all */
 #define SESSION_MS                10000u
 #define TRANSACTION_MS            10000u
 #define PLAIN_DELIVERY_MS         60000u /* without transactions: after it a record counts as not delivered */
@@ -37,6 +39,18 @@ static int set_number(rd_kafka_conf_t *conf, const char *name, uint64_t value, s
     return fg_rd_conf_set(conf, name, text, err);
 }
 
+size_t fg_rd_conf_number(const rd_kafka_conf_t *conf, const char *name)
+{
+    char text[32];
+    size_t size = sizeof(text);
+    int64_t number = 0;
+
+    if (rd_kafka_conf_get(conf, name, text, &size) != RD_KAFKA_CONF_OK ||
+        !fg_parse_int(fg_slice_of(text), &number) || number < 0)
+        return 0;
+    return (size_t)number;
+}
+
 struct setting {
     const char *name, *value;
 };
@@ -56,6 +70,7 @@ static const struct setting defaults[] = {
     {"reconnect.backoff.max.ms", "5000"},
     {"socket.nagle.disable", "true"},
     {"socket.keepalive.enable", "true"},
+    {"message.max.bytes", RECORD_BYTES_MAX},
 };
 
 static const struct setting consumer_fixed[] = {
@@ -64,6 +79,8 @@ static const struct setting consumer_fixed[] = {
     {"isolation.level", "read_committed"},
     {"auto.offset.reset", "error"},
     {"partition.assignment.strategy", "range,roundrobin"},
+    /* Says nothing about reading, but must be at most fetch.max.bytes. Larger records are read all the same. */
+    {"message.max.bytes", "1000000"},
 };
 
 static const struct setting producer_fixed[] = {
@@ -232,11 +249,14 @@ rd_kafka_conf_t *fg_rd_conf_consumer(const struct fg_rd_bus *bus, const struct f
 static int fill_producer(rd_kafka_conf_t *conf, const struct fg_bus_producer_config *config, bool transactional,
                          struct fg_error *err)
 {
-    size_t bytes = config->queue_bytes_max ? config->queue_bytes_max : PRODUCER_QUEUE_BYTES;
+    /* The bound of memory is produce.c's, which lets one record pass that is larger. */
+    size_t bytes = fg_rd_conf_number(conf, "message.max.bytes") + RECORD_QUEUE_EXTRA;
     uint64_t timeout_ms = config->transaction_timeout_ms ? config->transaction_timeout_ms : TRANSACTION_MS;
     int r = set_all(conf, producer_fixed, sizeof(producer_fixed) / sizeof(*producer_fixed), err);
 
-    if (r < 0 || (r = set_number(conf, "queue.buffering.max.kbytes", bytes < 1024 ? 1 : bytes / 1024, err)) < 0)
+    if (bytes < config->queue_bytes_max)
+        bytes = config->queue_bytes_max;
+    if (r < 0 || (r = set_number(conf, "queue.buffering.max.kbytes", bytes / 1024, err)) < 0)
         return fg_pass(r);
     if (!transactional)
         return set_number(conf, "message.timeout.ms", PLAIN_DELIVERY_MS, err);

@@ -166,7 +166,8 @@ static void on_partition_error(struct fg_bus_consumer *c, rd_kafka_event_t *even
             on_error(c, event);
     } else if (rd == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
         part->next = tp->offset;
-        position = (struct fg_bus_position){part->topic, part->partition, tp->offset};
+        position = (struct fg_bus_position){
+            .topic = part->topic, .partition = part->partition, .offset = tp->offset};
         if (c->events.end)
             c->events.end(c->arg, &position);
     } else {

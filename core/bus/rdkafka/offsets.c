@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The group's committed offsets: asked for, and committed outside of transactions. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/err.h"
 #include "base/mem.h"
@@ -16,22 +17,49 @@ struct offsets_job {
     struct fg_error err;
 };
 
+void fg_rd_set_metadata(rd_kafka_topic_partition_t *tp, const char *metadata)
+{
+    if (!metadata)
+        return;
+    tp->metadata_size = strlen(metadata);
+    fg_assert(tp->metadata_size <= FG_BUS_METADATA_MAX);
+    tp->metadata = strdup(metadata); /* librdkafka frees it with the list */
+    fg_assert(tp->metadata);
+}
+
 rd_kafka_topic_partition_list_t *fg_rd_list(const struct fg_bus_position *positions, size_t n)
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)n + 1);
 
-    for (size_t i = 0; i < n; i++)
-        rd_kafka_topic_partition_list_add(list, positions[i].topic, positions[i].partition)->offset =
-            positions[i].offset;
+    for (size_t i = 0; i < n; i++) {
+        rd_kafka_topic_partition_t *tp =
+            rd_kafka_topic_partition_list_add(list, positions[i].topic, positions[i].partition);
+        tp->offset = positions[i].offset;
+        fg_rd_set_metadata(tp, positions[i].metadata);
+    }
     return list;
 }
 
+/* librdkafka's metadata has no end mark after all of its ways, and a broker that keeps none says "". */
 struct fg_bus_position *fg_rd_positions(const rd_kafka_topic_partition_list_t *list)
 {
-    struct fg_bus_position *positions = fg_calloc((size_t)list->cnt + 1, sizeof(*positions));
+    size_t n = (size_t)list->cnt, bytes = 0;
+    struct fg_bus_position *positions;
+    char *at;
 
-    for (int i = 0; i < list->cnt; i++)
-        positions[i] = (struct fg_bus_position){list->elems[i].topic, list->elems[i].partition, list->elems[i].offset};
+    for (size_t i = 0; i < n; i++)
+        bytes += list->elems[i].metadata_size + 1;
+    positions = fg_calloc(1, (n + 1) * sizeof(*positions) + bytes);
+    at = (char *)(positions + n + 1);
+    for (size_t i = 0; i < n; i++) {
+        const rd_kafka_topic_partition_t *tp = &list->elems[i];
+        positions[i] = (struct fg_bus_position){.topic = tp->topic, .partition = tp->partition, .offset = tp->offset};
+        if (!tp->metadata || !tp->metadata_size || *(const char *)tp->metadata == '\0')
+            continue;
+        memcpy(at, tp->metadata, tp->metadata_size);
+        positions[i].metadata = at;
+        at += tp->metadata_size + 1;
+    }
     return positions;
 }
 
@@ -72,8 +100,12 @@ rd_kafka_resp_err_t fg_rd_committed(struct fg_bus_consumer *c, rd_kafka_topic_pa
 {
     if (!c->solo || atomic_load(&c->bus->committed))
         return rd_kafka_committed(c->rk, list, timeout_ms);
-    for (int i = 0; i < list->cnt; i++)
+    for (int i = 0; i < list->cnt; i++) {
         list->elems[i].offset = RD_KAFKA_OFFSET_INVALID;
+        free(list->elems[i].metadata); /* the asker's, which is no answer */
+        list->elems[i].metadata = NULL;
+        list->elems[i].metadata_size = 0;
+    }
     return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 

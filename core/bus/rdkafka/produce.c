@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Records into librdkafka, and their delivery reports out of it. All on the committer. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/err.h"
@@ -8,6 +9,8 @@
 
 #define FULL_WAIT_MS   50 /* for delivery reports when the queue is full */
 #define FLUSH_SLICE_MS 500
+#define RECORD_BYTES   64 /* of a record beside key, value and headers, at most */
+#define HEADER_BYTES   10
 
 static rd_kafka_headers_t *make_headers(const struct fg_bus_outgoing *m)
 {
@@ -24,8 +27,10 @@ static rd_kafka_headers_t *make_headers(const struct fg_bus_outgoing *m)
  * rd_kafka_producev() and not rd_kafka_produceva(), which frees the headers twice before 2.12.0 when the partition does
  * not exist (librdkafka#4628). Bytes are copied: a report can come after the publish has ended badly.
  */
-static rd_kafka_resp_err_t put(struct fg_rd_job *job, const struct fg_bus_outgoing *m)
+static rd_kafka_resp_err_t put(struct fg_rd_job *job, size_t i)
 {
+    const struct fg_bus_outgoing *m = &job->publish.messages[i];
+    uintptr_t token = job->first_token + i;
     rd_kafka_headers_t *headers = m->n_headers ? make_headers(m) : NULL;
     void *value = m->tombstone ? NULL : (void *)(uintptr_t)(m->value.len ? m->value.ptr : "");
     rd_kafka_resp_err_t rd;
@@ -34,7 +39,7 @@ static rd_kafka_resp_err_t put(struct fg_rd_job *job, const struct fg_bus_outgoi
                            RD_KAFKA_V_KEY(m->key.len ? m->key.ptr : NULL, m->key.len),
                            RD_KAFKA_V_VALUE(value, m->tombstone ? 0 : m->value.len),
                            RD_KAFKA_V_TIMESTAMP(m->timestamp_ms), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-                           RD_KAFKA_V_OPAQUE((void *)job->p->seq), RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);
+                           RD_KAFKA_V_OPAQUE((void *)token), RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);
     if (rd && headers)
         rd_kafka_headers_destroy(headers);
     return rd;
@@ -45,24 +50,71 @@ static int cancelled(struct fg_rd_job *job)
     return fg_error_set(&job->err, FG_E_CANCELLED, FG_ERROR_RETRIABLE, "Kafka: the producer is closing");
 }
 
+static size_t record_bytes(const struct fg_bus_outgoing *m)
+{
+    size_t bytes = RECORD_BYTES + m->key.len + m->value.len;
+
+    for (size_t i = 0; i < m->n_headers; i++)
+        bytes += HEADER_BYTES + m->headers[i].name.len + m->headers[i].value.len;
+    return bytes;
+}
+
+/*
+ * Waits until the record fits beside those on their way. Where a topic refused batches, what is on its way is one
+ * group, and the next begins when all of it has arrived.
+ */
+static int make_room(struct fg_rd_job *job, size_t bytes)
+{
+    const struct fg_bus_producer *p = job->p;
+    bool wait = false;
+
+    while (job->n_left > 0) {
+        if (job->left_bytes + bytes > p->group_bytes_max)
+            wait = true;
+        else if (!wait && job->left_bytes + bytes <= p->queue_bytes_max)
+            return 0;
+        if (atomic_load(&p->shutting))
+            return cancelled(job);
+        if (wait)
+            (void)rd_kafka_flush(p->rk, FLUSH_SLICE_MS);
+        else
+            (void)rd_kafka_poll(p->rk, FULL_WAIT_MS);
+    }
+    return 0;
+}
+
+static void note_refused(struct fg_rd_job *job, size_t i)
+{
+    if (!job->refused)
+        job->refused = fg_calloc(job->publish.n_messages, sizeof(*job->refused));
+    job->refused[job->n_refused++] = i;
+}
+
 static int put_all(struct fg_rd_job *job)
 {
     char what[160];
 
-    for (size_t i = 0; i < job->publish.n_messages; i++) {
+    for (size_t i = 0; i < job->publish.n_messages && !job->failure; i++) {
         const struct fg_bus_outgoing *m = &job->publish.messages[i];
+        size_t bytes = record_bytes(m);
         rd_kafka_resp_err_t rd;
-        while ((rd = put(job, m)) == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
+        int r = make_room(job, bytes);
+        if (r < 0 || job->failure)
+            return fg_pass(r);
+        while ((rd = put(job, i)) == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
             if (atomic_load(&job->p->shutting))
                 return cancelled(job);
             (void)rd_kafka_poll(job->p->rk, FULL_WAIT_MS);
         }
+        if (rd == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE)
+            job->culprit = i;
         if (rd) {
             (void)snprintf(what, sizeof(what), "Kafka: cannot write to topic \"%s\" partition %d", m->topic,
                            m->partition);
             return fg_rd_error(&job->err, rd, what, NULL);
         }
         job->n_left++;
+        job->left_bytes += bytes;
         /* Reports of what was sent before are taken meanwhile, so that they don't pile up. */
         if (i % 1000 == 999)
             (void)rd_kafka_poll(job->p->rk, 0);
@@ -89,9 +141,69 @@ static int wait_all(struct fg_rd_job *job)
 
 int fg_rd_produce(struct fg_rd_job *job)
 {
-    int r = put_all(job);
+    int r;
 
+    job->first_token = job->p->next_token;
+    job->p->next_token += job->publish.n_messages;
+    job->n_left = job->left_bytes = 0;
+    job->n_refused = 0;
+    job->culprit = SIZE_MAX;
+    job->failure = RD_KAFKA_RESP_ERR_NO_ERROR;
+    job->failed_topic = NULL;
+    if (job->cursors)
+        rd_kafka_topic_partition_list_destroy(job->cursors);
+    job->cursors = NULL;
+    r = put_all(job);
     return r < 0 ? fg_pass(r) : wait_all(job);
+}
+
+static bool is_purged(rd_kafka_resp_err_t rd)
+{
+    return rd == RD_KAFKA_RESP_ERR__PURGE_QUEUE || rd == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT;
+}
+
+static bool is_too_large(rd_kafka_resp_err_t rd)
+{
+    return rd == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE || rd == RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE;
+}
+
+bool fg_rd_produce_again(struct fg_rd_job *job)
+{
+    struct fg_bus_producer *p = job->p;
+    const struct fg_bus_outgoing *m;
+    size_t sum = 0, largest = 0, bytes;
+
+    if (job->n_refused) {
+        p->sequence_gap = true;
+    } else if (p->sequence_gap && is_purged(job->failure)) {
+        p->sequence_gap = false;
+        return true;
+    }
+    for (size_t i = 0; i < job->n_refused; i++) {
+        bytes = record_bytes(&job->publish.messages[job->refused[i]]);
+        sum += bytes;
+        if (bytes > largest) {
+            largest = bytes;
+            job->culprit = job->refused[i];
+        }
+    }
+    /* One of this size had no other in its batch. */
+    if (job->n_refused > 1 && largest < p->batch_bytes) {
+        sum = sum < p->batch_bytes ? sum : p->batch_bytes;
+        p->group_bytes_max = (sum < p->group_bytes_max ? sum : p->group_bytes_max) / 2;
+        fg_logf(&p->bus->logger, FG_LOG_WARN,
+                "topic \"%s\" refuses batches that its max.message.bytes does not allow: writing at most %zu bytes at "
+                "a time; the property batch.size should be smaller than that setting",
+                job->failed_topic ? job->failed_topic : "", p->group_bytes_max);
+        return true;
+    }
+    if (job->culprit == SIZE_MAX)
+        return false;
+    m = &job->publish.messages[job->culprit];
+    fg_error_set(&job->err, FG_E_LIMIT, 0,
+                 "Kafka: a record of %zu bytes is too large for topic \"%s\": %s", m->key.len + m->value.len, m->topic,
+                 job->n_refused ? "the topic's max.message.bytes is smaller" : "message.max.bytes is smaller");
+    return false;
 }
 
 /* The name as the job knows it: librdkafka's lives only as long as the report. */
@@ -117,19 +229,29 @@ static void note_cursor(struct fg_rd_job *job, const char *topic, const rd_kafka
         tp->offset = m->offset + 1;
 }
 
+/* What was purged because of another failure explains nothing, and size explains most. */
+static bool explains_more(rd_kafka_resp_err_t now, rd_kafka_resp_err_t before)
+{
+    return !before || is_purged(before) || (is_too_large(now) && !is_too_large(before));
+}
+
 void fg_rd_committer_delivered(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
 {
     struct fg_bus_producer *p = opaque;
     struct fg_rd_job *job = p->current;
     const char *topic = rd_kafka_topic_name(m->rkt);
+    uintptr_t i = (uintptr_t)m->_private;
 
     (void)rk;
-    if (!job || (uintptr_t)m->_private != p->seq)
+    if (!job || i - job->first_token >= job->publish.n_messages)
         return;
+    i -= job->first_token;
     job->n_left--;
+    job->left_bytes -= record_bytes(&job->publish.messages[i]);
     if (m->err) {
-        /* What was purged because of another failure explains nothing. */
-        if (!job->failure || job->failure == RD_KAFKA_RESP_ERR__PURGE_QUEUE) {
+        if (is_too_large(m->err))
+            note_refused(job, i);
+        if (explains_more(m->err, job->failure)) {
             job->failure = m->err;
             job->failed_topic = own_name(job, topic);
         }

@@ -22,7 +22,11 @@ struct fg_bus_producer {
     atomic_bool shutting;      /* the committer must come to an end */
     bool busy;                 /* [committer] a call waits for brokers: their errors are no suspicion */
     struct fg_rd_job *current; /* [committer] whose delivery reports come in */
-    uintptr_t seq;             /* [committer] of current; those of older ones come late and count nothing */
+    uintptr_t next_token;      /* [committer] opaque of the next record; reports of older publishes count nothing */
+    size_t batch_bytes;        /* librdkafka puts no two records into a batch that would be larger */
+    size_t queue_bytes_max;    /* of records without report so far; one that is larger goes alone */
+    bool sequence_gap;         /* [committer] records were refused, and no new epoch began since */
+    size_t group_bytes_max;    /* [committer] a topic refused batches: so much at a time; SIZE_MAX: no such thing */
 
     struct fg_rd_stats_memory stats; /* [committer] */
 
@@ -43,9 +47,13 @@ struct fg_rd_job {
     fg_bus_published_cb done;
     void *arg;
 
-    size_t n_left;                            /* produced, without delivery report so far */
+    uintptr_t first_token;                    /* of its records' opaques */
+    size_t n_left, left_bytes;                /* produced, without delivery report so far */
     rd_kafka_resp_err_t failure;              /* of the first record that was not delivered */
     const char *failed_topic;                 /* borrowed from publish */
+    size_t *refused;                          /* owned array of n_refused: indices of records in batches too large */
+    size_t n_refused;
+    size_t culprit; /* index of the record that is too large by itself; SIZE_MAX: none known */
     rd_kafka_topic_partition_list_t *cursors; /* owned: one past the last cursor written, for each partition */
     enum fg_bus_outcome outcome;
     struct fg_error err;
@@ -62,3 +70,11 @@ void fg_rd_committer_error(rd_kafka_t *rk, int rd, const char *text, void *opaqu
 /* produce.c; on the committer. Puts all records of the job in, waits for all reports. 0, or negative with job->err set.
  */
 int fg_rd_produce(struct fg_rd_job *job);
+/*
+ * After a publish was aborted. true: publish again, which is when
+ * - a topic refused a batch that is too large, and what it held may go in smaller ones,
+ * - it failed only because records before it had been refused: librdkafka does not take back their sequence numbers, so
+ *   the next batch for that partition is out of order, and only then a new epoch is asked for.
+ * false: the abort stands. Where one record is too large by itself, job->culprit and job->err say so.
+ */
+bool fg_rd_produce_again(struct fg_rd_job *job);

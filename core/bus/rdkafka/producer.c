@@ -8,6 +8,7 @@
 #include "bus/rdkafka/producer-private.h"
 
 #define TRANSACTION_MS 10000u
+#define QUEUE_BYTES    16777216u
 
 struct producer_job {
     struct fg_lane_job job;
@@ -71,6 +72,9 @@ static void take_config(struct fg_bus_producer *p, const struct fg_bus_producer_
     p->transactional = config->transactional_id && p->bus->base.traits.transactional;
     p->name = strdup(config->transactional_id ? config->transactional_id : "producer");
     fg_assert(p->name);
+    p->queue_bytes_max = config->queue_bytes_max ? config->queue_bytes_max : QUEUE_BYTES;
+    p->group_bytes_max = SIZE_MAX;
+    p->next_token = 1;
     p->transaction_timeout_ms = config->transaction_timeout_ms ? config->transaction_timeout_ms : TRANSACTION_MS;
     p->n_topics = config->n_topics;
     p->topics = fg_calloc(p->n_topics + 1, sizeof(*p->topics));
@@ -93,6 +97,7 @@ static int start(struct fg_bus_producer *p, rd_kafka_conf_t *conf, struct fg_err
     if (!(p->rk = fg_rd_new(p->bus, RD_KAFKA_PRODUCER, conf, p, err)))
         return -FG_E_CONFIG;
     p->queue = rd_kafka_queue_get_main(p->rk);
+    p->batch_bytes = fg_rd_conf_number(rd_kafka_conf(p->rk), "batch.size");
     if ((r = fg_lane_start(&p->lane, p->bus->loop, &hooks)) < 0) {
         rd_kafka_queue_destroy(p->queue);
         rd_kafka_destroy(p->rk);
@@ -200,6 +205,10 @@ static void published(struct fg_lane_job *base)
     fg_rd_membership_unref(job->membership);
     if (job->cursors)
         rd_kafka_topic_partition_list_destroy(job->cursors);
+    free(job->refused);
+    if (job->publish.culprit && job->outcome == FG_BUS_ABORTED && job->err.code == FG_E_LIMIT &&
+        job->culprit != SIZE_MAX)
+        *job->publish.culprit = job->culprit;
     job->done(job->arg, job->outcome, job->outcome == FG_BUS_DONE ? NULL : &job->err);
     free(job);
     if (closing)

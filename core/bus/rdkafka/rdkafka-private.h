@@ -160,6 +160,7 @@ int fg_rd_commit_now(struct fg_bus_consumer *c, const rd_kafka_topic_partition_l
  * something there is nothing to ask for, and a coordinator need not be found first, which takes half a second.
  */
 rd_kafka_resp_err_t fg_rd_committed(struct fg_bus_consumer *c, rd_kafka_topic_partition_list_t *list, int timeout_ms);
+void fg_rd_set_metadata(rd_kafka_topic_partition_t *tp, const char *metadata); /* copied; NULL: leaves it as it is */
 rd_kafka_topic_partition_list_t *fg_rd_list(const struct fg_bus_position *positions, size_t n);
 /* Borrowed topics, metadata in the same piece of memory: free the array alone. */
 struct fg_bus_position *fg_rd_positions(const rd_kafka_topic_partition_list_t *list);
