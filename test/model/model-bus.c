@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The model of Kafka: topics, and its table of operations. Consumers and producers stand in files of their own. */
+/* The model of Kafka: topics, the way to the brokers, and its table of operations. */
 #include "model-private.h"
 
 #include <stdio.h>
@@ -7,29 +7,37 @@
 
 #include "base/hash.h"
 
-static struct fg_slice copy_of(struct fg_slice s)
+#define WAIT_MS 20u /* a call that cannot reach a broker looks again */
+
+/* ---- records and topics ---- */
+
+static struct fg_slice put(char **at, struct fg_slice s)
 {
-    char *copy = fg_malloc(s.len + 1);
+    char *copy = *at;
     if (s.len)
         memcpy(copy, s.ptr, s.len);
+    *at += s.len;
     return fg_slice_make(copy, s.len);
 }
 
-struct fg_header *model_headers_copy(const struct fg_header *headers, size_t n)
+struct fg_header *model_headers_copy(const struct fg_header *headers, size_t n, struct fg_slice *key,
+                                     struct fg_slice *value)
 {
-    struct fg_header *copy = fg_calloc(n + 1, sizeof(*copy));
-    for (size_t i = 0; i < n; i++)
-        copy[i] = (struct fg_header){copy_of(headers[i].name), copy_of(headers[i].value)};
-    return copy;
-}
+    size_t size = n * sizeof(*headers) + key->len + value->len + 1;
+    struct fg_header *copy;
+    char *at;
 
-void model_headers_free(struct fg_header *headers, size_t n)
-{
+    for (size_t i = 0; i < n; i++)
+        size += headers[i].name.len + headers[i].value.len;
+    copy = fg_malloc(size);
+    at = (char *)(copy + n);
     for (size_t i = 0; i < n; i++) {
-        free((char *)headers[i].name.ptr);
-        free((char *)headers[i].value.ptr);
+        copy[i].name = put(&at, headers[i].name);
+        copy[i].value = put(&at, headers[i].value);
     }
-    free(headers);
+    *key = put(&at, *key);
+    *value = put(&at, *value);
+    return copy;
 }
 
 struct model_topic *model_topic_find(struct model_bus *model, const char *name)
@@ -55,6 +63,14 @@ struct model_topic *model_topic(struct model_bus *model, const char *name, int32
     return topic;
 }
 
+struct model_partition *model_partition(struct model_bus *model, const char *topic, int32_t partition)
+{
+    struct model_topic *t = model_topic_find(model, topic);
+    fg_assert(t);
+    fg_assert(partition < t->n_partitions);
+    return &t->partitions[partition];
+}
+
 size_t model_append(struct model_partition *partition, const struct fg_bus_outgoing *m, enum model_state state)
 {
     struct model_record *r;
@@ -67,10 +83,10 @@ size_t model_append(struct model_partition *partition, const struct fg_bus_outgo
     r = &partition->records[partition->n];
     *r = (struct model_record){.state = state};
     if (m) {
-        r->key = copy_of(m->key);
-        r->value = copy_of(m->value);
+        r->key = m->key;
+        r->value = m->value;
         r->tombstone = m->tombstone;
-        r->headers = model_headers_copy(m->headers, m->n_headers);
+        r->headers = model_headers_copy(m->headers, m->n_headers, &r->key, &r->value);
         r->n_headers = m->n_headers;
         r->timestamp_ms = m->timestamp_ms;
     }
@@ -113,26 +129,25 @@ size_t model_count(const struct model_topic *topic)
     return n;
 }
 
-struct model_group *model_group(struct model_bus *model, const char *name, const char *topic, int32_t partition)
+void model_retain(struct model_topic *topic, int32_t partition, size_t start)
 {
-    struct model_group *g;
-    for (struct fg_list *l = model->groups.next; l != &model->groups; l = l->next) {
-        g = fg_container_of(l, struct model_group, link);
-        if (strcmp(g->name, name) == 0 && strcmp(g->topic, topic) == 0 && g->partition == partition)
-            return g;
-    }
-    g = fg_calloc(1, sizeof(*g));
-    (void)snprintf(g->name, sizeof(g->name), "%s", name);
-    (void)snprintf(g->topic, sizeof(g->topic), "%s", topic);
-    g->partition = partition;
-    g->offset = FG_BUS_UNKNOWN;
-    fg_list_append(&model->groups, &g->link);
-    return g;
+    struct model_partition *p = &topic->partitions[partition];
+    if (start > p->start && start <= p->n)
+        p->start = start;
 }
 
-int64_t model_committed(struct model_bus *model, const char *group, const char *topic, int32_t partition)
+void model_compact(struct model_topic *topic)
 {
-    return model_group(model, group, topic, partition)->offset;
+    for (int32_t k = 0; k < topic->n_partitions; k++) {
+        struct model_partition *p = &topic->partitions[k];
+        size_t stable = 0;
+        while (stable < p->n && p->records[stable].state != MODEL_OPEN)
+            stable++;
+        for (size_t i = 0; i < stable; i++)
+            for (size_t later = i + 1; p->records[i].state == MODEL_COMMITTED && later < stable; later++)
+                if (p->records[later].state == MODEL_COMMITTED && fg_slice_eq(p->records[later].key, p->records[i].key))
+                    p->records[i].state = MODEL_REMOVED;
+    }
 }
 
 void model_fault(struct model_bus *model, enum model_fault fault)
@@ -141,8 +156,75 @@ void model_fault(struct model_bus *model, enum model_fault fault)
     model->script[model->n_script++] = fault;
 }
 
+/* ---- the way ---- */
+
+bool model_reaches(const struct model_client *client)
+{
+    return !client->model->away && client->model->sim->now_ms >= client->isolated_until_ms;
+}
+
+static uint64_t way(struct model_client *client)
+{
+    struct sim *sim = client->model->sim;
+    uint64_t ms = sim_random(sim, client->model->net_ms_max + 1);
+
+    if (sim->now_ms < client->slow_until_ms)
+        ms += sim_random(sim, client->slow_ms_max + 1);
+    return ms;
+}
+
+static void answered(void *arg)
+{
+    struct model_call *call = arg;
+    call->answer(call);
+}
+
+static bool gives_up(const struct model_call *call)
+{
+    return call->give_up && *call->give_up;
+}
+
+static void arrived(void *arg)
+{
+    struct model_call *call = arg;
+    struct model_client *client = call->client;
+    struct sim *sim = client->model->sim;
+
+    /* what was under way when its process was killed may arrive all the same */
+    call->lost = client->cut && !sim_chance(sim, 50);
+    if (!call->lost && !model_reaches(client)) {
+        call->lost = client->cut || gives_up(call);
+        if (!call->lost) {
+            sim_post(sim, 1 + sim_random(sim, WAIT_MS), arrived, call);
+            return;
+        }
+    }
+    call->again_ms = 0;
+    if (!call->lost)
+        call->serve(call);
+    if (call->again_ms && !client->cut && !gives_up(call)) {
+        sim_post(sim, call->again_ms, arrived, call);
+        return;
+    }
+    call->lost = call->lost || call->again_ms;
+    sim_process_post(client->process, call->lost ? 0 : way(client), answered, call);
+}
+
+void model_call_send(struct model_call *call)
+{
+    struct model_client *client = call->client;
+
+    call->lost = client->cut;
+    if (client->cut)
+        sim_process_post(client->process, 0, answered, call);
+    else
+        sim_post(client->model->sim, way(client), arrived, call);
+}
+
+/* ---- questions about topics ---- */
+
 struct described {
-    struct model_bus *model;
+    struct model_client *client;
     const char *names[32];
     size_t n;
     fg_bus_topics_cb done;
@@ -150,7 +232,7 @@ struct described {
     void *arg;
 };
 
-static void answer(const struct described *d, const struct fg_bus_topic *topics, size_t n, const struct fg_error *err)
+static void tell(const struct described *d, const struct fg_bus_topic *topics, size_t n, const struct fg_error *err)
 {
     const struct fg_bus_cluster cluster = {.brokers = 1};
 
@@ -166,29 +248,29 @@ static void described(void *arg)
     struct fg_bus_topic topics[32];
     struct fg_error err;
 
-    if (d->model->away) {
+    if (!model_reaches(d->client) || d->client->cut) {
         fg_error_set(&err, FG_E_UNAVAILABLE, FG_ERROR_RETRIABLE, "no broker answers");
-        answer(d, NULL, 0, &err);
+        tell(d, NULL, 0, &err);
         free(d);
         return;
     }
     for (size_t i = 0; i < d->n; i++) {
-        const struct model_topic *topic = model_topic_find(d->model, d->names[i]);
+        const struct model_topic *topic = model_topic_find(d->client->model, d->names[i]);
         topics[i] = (struct fg_bus_topic){.name = d->names[i], .partitions = topic ? topic->n_partitions : 0};
     }
-    answer(d, topics, d->n, NULL);
+    tell(d, topics, d->n, NULL);
     free(d);
 }
 
 static struct described *ask(struct fg_bus *bus, const char *const *names, size_t n, void *arg)
 {
     struct described *d = fg_calloc(1, sizeof(*d));
-    d->model = model_of(bus);
+    d->client = model_client_of(bus);
     fg_assert(n <= 32);
     memcpy(d->names, names, n * sizeof(names[0]));
     d->n = n;
     d->arg = arg;
-    sim_post(d->model->sim, 1, described, d);
+    sim_process_post(d->client->process, 1, described, d);
     return d;
 }
 
@@ -208,34 +290,47 @@ static void create(struct fg_bus *bus, const struct fg_bus_topic *topics, size_t
     fg_assert(n <= 32);
     for (size_t i = 0; i < n; i++) {
         names[i] = topics[i].name;
-        model_topic(model_of(bus), topics[i].name, topics[i].partitions);
+        model_topic(model_client_of(bus)->model, topics[i].name, topics[i].partitions);
     }
     describe(bus, names, n, done, arg);
 }
 
 static void bus_close(struct fg_bus *bus, fg_done_cb closed, void *arg)
 {
-    sim_post(model_of(bus)->sim, 0, closed, arg);
+    sim_process_post(model_client_of(bus)->process, 0, closed, arg);
+}
+
+/* ---- life ---- */
+
+void model_client_init(struct model_bus *model, struct model_client *client, struct sim_process *process)
+{
+    *client = (struct model_client){.bus = model->bus, .model = model, .process = process};
 }
 
 void model_init(struct model_bus *model, struct sim *sim, bool transactional)
 {
     static const struct fg_bus_ops ops = {
-        MODEL_CONSUMER_OPS, MODEL_PRODUCER_OPS, .describe = describe, .create = create, .inspect = inspect,
-        .close = bus_close,
+        MODEL_CONSUMER_OPS, MODEL_PRODUCER_OPS, .describe = describe,
+        .create = create,   .inspect = inspect, .close = bus_close,
     };
 
     *model = (struct model_bus){
         .bus = {.ops = &ops, .traits = {.kind = "model", .transactional = transactional, .durable = true}},
         .sim = sim,
-        .publish_ms_max = 4,
+        .net_ms_max = 1,
         .poll_ms_max = 2,
-        .ready_ms = 5,
+        .heartbeat_ms = 3000,
+        .session_ms = 10000,
+        .rebalance_ms = 60000,
+        .join_ms = 10,
     };
+    model->self.model = model;
+    model->self.process = &sim->self;
     fg_list_init(&model->topics);
     fg_list_init(&model->consumers);
     fg_list_init(&model->producers);
     fg_list_init(&model->groups);
+    fg_list_init(&model->transactions);
 }
 
 void model_deinit(struct model_bus *model)
@@ -244,17 +339,16 @@ void model_deinit(struct model_bus *model)
 
     fg_assert(model->n_consumers == 0);
     fg_assert(model->n_producers == 0);
+    while ((l = fg_list_pop(&model->transactions)))
+        model_txn_free(fg_container_of(l, struct model_txn, link));
     while ((l = fg_list_pop(&model->groups)))
-        free(fg_container_of(l, struct model_group, link));
+        model_group_free(fg_container_of(l, struct model_group, link));
     while ((l = fg_list_pop(&model->topics))) {
         struct model_topic *topic = fg_container_of(l, struct model_topic, link);
         for (int32_t p = 0; p < topic->n_partitions; p++) {
             struct model_partition *partition = &topic->partitions[p];
-            for (size_t i = 0; i < partition->n; i++) {
-                free((char *)partition->records[i].key.ptr);
-                free((char *)partition->records[i].value.ptr);
-                model_headers_free(partition->records[i].headers, partition->records[i].n_headers);
-            }
+            for (size_t i = 0; i < partition->n; i++)
+                free(partition->records[i].headers);
             free(partition->records);
         }
         free(topic->partitions);

@@ -18,10 +18,10 @@ struct sim_process {
     struct fg_env env; /* hand out &process->env */
     struct fg_clock clock;
     struct sim *sim;
-    const char *name;     /* borrowed, for the trace */
-    bool frozen;          /* see sim_freeze() */
-    int64_t wall_skew_ms; /* its wall clock goes wrong by so much */
-    size_t n_events;      /* that are to come */
+    const char *name;            /* borrowed, for the trace */
+    bool frozen;                 /* see sim_freeze() */
+    int64_t wall_skew_ms;        /* its wall clock goes wrong by so much */
+    size_t n_events;             /* that are to come */
     struct sim_event **deferred; /* owned array of n_deferred, cap_deferred: due while it was frozen */
     size_t n_deferred, cap_deferred;
 };
@@ -65,9 +65,9 @@ void sim_freeze(struct sim_process *process);
 void sim_thaw(struct sim_process *process);
 
 /* One line of the trace: time and process are put before it. Costs nothing where nobody listens. */
-#define sim_trace(process, ...)                  \
-    do {                                         \
-        if ((process)->sim->trace)               \
+#define sim_trace(process, ...)                   \
+    do {                                          \
+        if ((process)->sim->trace)                \
             sim_trace_line(process, __VA_ARGS__); \
     } while (0)
 void sim_trace_line(const struct sim_process *process, const char *format, ...) __attribute__((format(printf, 2, 3)));
