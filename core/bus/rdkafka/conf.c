@@ -16,7 +16,7 @@
 /* A producer's largest record; brokers refuse more than 1 MiB unless the topic says otherwise (max.message.bytes). */
 #define RECORD_BYTES_MAX   "33554432"
 #define RECORD_QUEUE_EXTRA 1048576u /* beside the largest record, so that it fits into the queue at all */
-#define SESSION_MS                10000u
+#define SESSION_MS                "10000"
 #define TRANSACTION_MS            10000u
 #define PLAIN_DELIVERY_MS         60000u /* without transactions: after it a record counts as not delivered */
 #define FETCH_BYTES_MIN           1048576u
@@ -71,6 +71,7 @@ static const struct setting defaults[] = {
     {"socket.nagle.disable", "true"},
     {"socket.keepalive.enable", "true"},
     {"message.max.bytes", RECORD_BYTES_MAX},
+    {"session.timeout.ms", SESSION_MS},
 };
 
 static const struct setting consumer_fixed[] = {
@@ -214,7 +215,7 @@ static bool knows_backoff(const rd_kafka_conf_t *conf)
 static int fill_consumer(rd_kafka_conf_t *conf, const struct fg_bus_consumer_config *config, struct fg_error *err)
 {
     size_t bytes = config->queue_bytes_max;
-    uint64_t session_ms = config->session_timeout_ms ? config->session_timeout_ms : SESSION_MS;
+    uint64_t session_ms = config->session_timeout_ms;
     int r;
 
     if (!bytes)
@@ -225,10 +226,10 @@ static int fill_consumer(rd_kafka_conf_t *conf, const struct fg_bus_consumer_con
     if ((r = fg_rd_conf_set(conf, "group.id", config->group ? config->group : "fragua-reader", err)) < 0 ||
         (r = fg_rd_conf_set(conf, "enable.partition.eof", config->want_end ? "true" : "false", err)) < 0 ||
         (r = set_number(conf, "queued.max.messages.kbytes", bytes < 1024 ? 1 : bytes / 1024, err)) < 0 ||
-        (r = set_number(conf, "fetch.max.bytes", bytes < FETCH_BYTES_MIN ? FETCH_BYTES_MIN : bytes, err)) < 0 ||
-        (r = set_number(conf, "session.timeout.ms", session_ms, err)) < 0)
+        (r = set_number(conf, "fetch.max.bytes", bytes < FETCH_BYTES_MIN ? FETCH_BYTES_MIN : bytes, err)) < 0)
         return fg_pass(r);
-    if (session_ms < SESSION_MS && (r = set_number(conf, "heartbeat.interval.ms", session_ms / 3, err)) < 0)
+    if (session_ms && ((r = set_number(conf, "session.timeout.ms", session_ms, err)) < 0 ||
+                       (r = set_number(conf, "heartbeat.interval.ms", session_ms / 3, err)) < 0))
         return fg_pass(r);
     rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_FETCH | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_REBALANCE |
                                        RD_KAFKA_EVENT_STATS | RD_KAFKA_EVENT_OFFSET_COMMIT);
