@@ -101,8 +101,11 @@ class Bed:
     def run(self, *args, core=None, seconds=60):
         if core is not None and len(CORES) > 1:
             args = ("taskset", "-c", str(CORES[core]), *args)
-        return subprocess.run([str(a) for a in args], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                              timeout=seconds, check=True).stdout
+        done = subprocess.run([str(a) for a in args], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              timeout=seconds)
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(map(str, args))}: exit {done.returncode}: {done.stderr.strip()[-300:]}")
+        return done.stdout
 
     def write(self, name, text):
         path = self.dir / name

@@ -50,18 +50,31 @@ static inline rd_kafka_t *bench_kafka_new(rd_kafka_type_t type, const char *cons
     return rk;
 }
 
-/* How many partitions the topic has; or exit. The handle knows the topic then, so that its first record is not late. */
+/*
+ * How many partitions the topic has; or exit. A topic just made may not be known for a moment. The handle knows it then,
+ * so that its first record is not late.
+ */
 static inline int bench_partitions(rd_kafka_t *rk, const char *topic)
 {
+    uint64_t give_up = bench_now_ns() + 20000000000u;
     rd_kafka_topic_t *t = rd_kafka_topic_new(rk, topic, NULL);
+    struct timespec wait = {.tv_nsec = 50 * 1000 * 1000};
     const struct rd_kafka_metadata *m;
-    rd_kafka_resp_err_t rd = rd_kafka_metadata(rk, 0, t, &m, 10000);
-    int n;
+    rd_kafka_resp_err_t rd;
+    int n = 0;
 
-    if (rd || m->topic_cnt != 1 || m->topics[0].err)
-        bench_die("topic %s: %s", topic, rd_kafka_err2str(rd ? rd : m->topics[0].err));
-    n = m->topics[0].partition_cnt;
-    rd_kafka_metadata_destroy(m);
+    for (;;) {
+        if (!(rd = rd_kafka_metadata(rk, 0, t, &m, 10000))) {
+            rd = m->topic_cnt == 1 ? m->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+            n = rd ? 0 : m->topics[0].partition_cnt;
+            rd_kafka_metadata_destroy(m);
+        }
+        if (n > 0 || bench_now_ns() > give_up)
+            break;
+        (void)nanosleep(&wait, NULL);
+    }
+    if (n == 0)
+        bench_die("topic %s: %s", topic, rd_kafka_err2str(rd));
     rd_kafka_topic_destroy(t);
     return n;
 }
