@@ -155,6 +155,79 @@ static void a_dead_producer_is_opened_anew(void **state)
     rig_deinit(&rig);
 }
 
+/* Whether a commit counted in which the producer died, only Kafka knows. */
+static void a_commit_of_unknown_outcome_is_neither_lost_nor_doubled(void **state)
+{
+    static const enum model_fault faults[] = {MODEL_FAULT_DEAD, MODEL_FAULT_COMMITTED, MODEL_FAULT_LATE};
+
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        struct rig rig;
+
+        rig_init(&rig, seed);
+        rig_use_sink(&rig);
+        rig.config.commit_records = 10;
+        for (uint64_t i = 0; i < seed % 4; i++)
+            model_fault(&rig.bus, MODEL_FAULT_NONE);
+        model_fault(&rig.bus, faults[seed % 3]);
+        model_fault(&rig.bus, MODEL_FAULT_NONE);
+        model_fault(&rig.bus, faults[seed / 3 % 3]);
+        put_many(&rig, 100);
+        rig_open(&rig);
+        assert_true(rig_until_count(&rig, "out", 100, 120000));
+        sim_run_for(&rig.sim, 500);
+        expect_exactly(&rig, 100);
+        assert_int_equal(rig_status(&rig).handles_recreated, 2);
+        rig_deinit(&rig);
+    }
+}
+
+static void a_record_too_large_for_its_topic_is_a_dead_letter(void **state)
+{
+    static char big[4096];
+    const struct model_record *dead;
+    struct rig rig;
+
+    rig_init(&rig, 13);
+    model_topic(&rig.bus, "out", 2)->message_bytes_max = 2000;
+    memset(big, 'x', sizeof(big) - 1);
+    put_many(&rig, 20);
+    rig_put(&rig, "big", big);
+    rig_open(&rig);
+    assert_true(rig_until_count(&rig, "dead", 1, 10000));
+    assert_true(rig_until_count(&rig, "out", 20, 10000));
+    dead = rig_seen(&rig, "dead", "big", 0);
+    assert_non_null(dead);
+    assert_true(fg_slice_is(dead->value, big));
+    assert_true(fg_slice_is(rig_header(dead, "fragua_code"), "limit"));
+    assert_true(fg_slice_is(rig_header(dead, "fragua_stage"), "output"));
+    assert_int_equal(rig_header(dead, "fragua_value_bytes").len, 0);
+    assert_int_equal(rig_status(&rig).state, FG_PIPELINE_RUNNING);
+    rig_deinit(&rig);
+}
+
+static void a_dead_letter_too_large_goes_without_its_value(void **state)
+{
+    static char big[4096];
+    const struct model_record *dead;
+    struct rig rig;
+
+    rig_init(&rig, 14);
+    model_topic(&rig.bus, "out", 2)->message_bytes_max = 2000;
+    model_topic(&rig.bus, "dead", 1)->message_bytes_max = 1000;
+    memset(big, 'x', sizeof(big) - 1);
+    model_write(&rig.bus, "in", -1, FG_SLICE("big"), fg_slice_of(big), NULL, 0);
+    put_many(&rig, 20);
+    rig_open(&rig);
+    assert_true(rig_until_count(&rig, "dead", 1, 10000));
+    assert_true(rig_until_count(&rig, "out", 20, 10000));
+    dead = rig_seen(&rig, "dead", "big", 0);
+    assert_non_null(dead);
+    assert_int_equal(dead->value.len, 0);
+    assert_true(fg_slice_is(rig_header(dead, "fragua_value_bytes"), "4095"));
+    assert_true(rig_header(dead, "fragua_origin").len > 0);
+    rig_deinit(&rig);
+}
+
 static void whatever_breaks_the_output_is_exact(void **state)
 {
     for (uint64_t seed = 1; seed <= 300; seed++) {
@@ -437,6 +510,9 @@ int main(void)
         cmocka_unit_test(a_record_that_the_service_never_answers_holds_nobody_for_ever),
         cmocka_unit_test(an_abort_gives_the_same_output_once),
         cmocka_unit_test(a_dead_producer_is_opened_anew),
+        cmocka_unit_test(a_commit_of_unknown_outcome_is_neither_lost_nor_doubled),
+        cmocka_unit_test(a_record_too_large_for_its_topic_is_a_dead_letter),
+        cmocka_unit_test(a_dead_letter_too_large_goes_without_its_value),
         cmocka_unit_test(whatever_breaks_the_output_is_exact),
         cmocka_unit_test(a_missing_topic_fails_until_it_is_there),
         cmocka_unit_test(kafka_away_at_start_is_trouble_not_failure),

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Attempts that outlive a process: a record that ends processes is found by the marks that they left. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+#include "../../test/model/flow-rig.h"
+#include "flow/pipeline-private.h"
+
+#define GOOD 20u
+
+static void put(struct rig *rig, unsigned from, unsigned to)
+{
+    for (unsigned i = from; i < to; i++) {
+        char key[16], value[32];
+        (void)snprintf(key, sizeof(key), "k%u", i % 4);
+        (void)snprintf(value, sizeof(value), "k%u-%u", i % 4, i / 4);
+        rig_put(rig, key, value);
+    }
+}
+
+static void expect_good(struct rig *rig, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        char key[16], value[32];
+        const struct model_record *r;
+        (void)snprintf(key, sizeof(key), "k%u", i % 4);
+        (void)snprintf(value, sizeof(value), "k%u-%u!", i % 4, i / 4);
+        r = rig_seen(rig, "out", key, i / 4);
+        assert_non_null(r);
+        assert_true(fg_slice_is(r->value, value));
+    }
+    assert_int_equal(model_count(model_topic(&rig->bus, "out", 1)), n);
+}
+
+static size_t n_dead(struct rig *rig)
+{
+    return model_count(model_topic(&rig->bus, "dead", 1));
+}
+
+/* A process that ends while the record is in hand, as far as Kafka can tell: nothing is committed for it. */
+static void live_once(struct rig *rig)
+{
+    rig_open(rig);
+    sim_run_for(&rig->sim, 3000);
+    if (n_dead(rig) == 0)
+        rig_stop(rig, true);
+}
+
+static void a_record_that_ends_processes_becomes_a_dead_letter(void **state)
+{
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        const struct model_record *dead;
+        struct rig rig;
+        unsigned lives = 0;
+
+        rig_init(&rig, seed);
+        rig_use_sink(&rig);
+        if (seed % 2)
+            rig_use_transform(&rig);
+        put(&rig, 0, GOOD / 2);
+        rig_put(&rig, "k0", "hang");
+        put(&rig, GOOD / 2, GOOD);
+        while (n_dead(&rig) == 0 && lives++ < 20)
+            live_once(&rig);
+        /* three begin without a commit, then three attempts by name, then it is known; the first got something done */
+        assert_in_range(lives, 6, 8);
+        assert_true(rig_until_count(&rig, "out", GOOD, 60000));
+        sim_run_for(&rig.sim, 3000);
+        expect_good(&rig, GOOD);
+        assert_int_equal(n_dead(&rig), 1);
+        dead = rig_seen(&rig, "dead", "k0", 0);
+        assert_true(fg_slice_is(dead->value, "hang"));
+        assert_true(fg_slice_is(rig_header(dead, "fragua_stage"), "process"));
+        assert_true(fg_slice_is(rig_header(dead, "fragua_attempts"), "3"));
+        assert_true(fg_slice_is(rig_header(dead, "fragua_code"), "internal"));
+        rig_deinit(&rig);
+    }
+}
+
+static void a_restart_in_an_outage_is_not_the_records_fault(void **state)
+{
+    struct rig rig;
+
+    rig_init(&rig, 1);
+    rig_use_sink(&rig);
+    put(&rig, 0, GOOD);
+    rig.outage_until_ms = 200000;
+    for (unsigned lives = 0; lives < 20; lives++)
+        live_once(&rig);
+    assert_true(rig.sim.now_ms < rig.outage_until_ms);
+    rig_open(&rig);
+    assert_true(rig_until_count(&rig, "out", GOOD, 600000));
+    expect_good(&rig, GOOD);
+    assert_int_equal(n_dead(&rig), 0);
+    rig_deinit(&rig);
+}
+
+static void a_commit_wipes_the_slate(void **state)
+{
+    struct rig rig;
+
+    rig_init(&rig, 2);
+    rig_use_sink(&rig);
+    for (unsigned i = 0; i < 12; i++) {
+        rig_open(&rig);
+        put(&rig, i, i + 1);
+        assert_true(rig_until_count(&rig, "out", i + 1, 10000));
+        rig_stop(&rig, true);
+    }
+    expect_good(&rig, 12);
+    rig_deinit(&rig);
+}
+
+static void restarts_without_work_leave_no_mark(void **state)
+{
+    struct rig rig;
+
+    rig_init(&rig, 3);
+    rig_use_sink(&rig);
+    for (unsigned i = 0; i < 12; i++) {
+        rig_open(&rig);
+        assert_true(rig_until_state(&rig, FG_PIPELINE_RUNNING, 10000));
+        sim_run_for(&rig.sim, 1000);
+        rig_stop(&rig, false);
+    }
+    for (int32_t partition = 0; partition < 3; partition++)
+        assert_null(model_metadata(&rig.bus, "g", "in", partition));
+    rig_deinit(&rig);
+}
+
+static void what_others_wrote_there_says_nothing(void **state)
+{
+    static const char *const others[] = {"", "by hand", "fragua starts=", "fragua starts=-1 hits=x record="};
+
+    for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
+        struct fg_flow_partition partition = {0};
+        fg_flow_mark_read(&partition, others[i]);
+        assert_true(partition.found.starts == 0 || partition.found.starts > 1000000);
+        assert_int_equal(partition.found.hits, 0);
+    }
+}
+
+static void a_source_is_marked_too(void **state)
+{
+    struct rig rig;
+    unsigned marked = 0;
+
+    rig_init(&rig, 4);
+    rig_use_source(&rig, 4, 5);
+    rig_use_sink(&rig);
+    rig.outage_until_ms = 100000;
+    for (unsigned lives = 0; lives < 3; lives++)
+        live_once(&rig);
+    for (int32_t partition = 0; partition < 4; partition++) {
+        const char *text = model_metadata(&rig.bus, "g", "cursors", partition);
+        marked += text && strcmp(text, "fragua starts=3") == 0;
+    }
+    assert_int_equal(marked, 4);
+    rig_open(&rig);
+    assert_true(rig_until_count(&rig, "out", 20, 600000));
+    sim_run_for(&rig.sim, 1000);
+    assert_int_equal(model_count(model_topic(&rig.bus, "out", 1)), 20);
+    assert_int_equal(n_dead(&rig), 0);
+    rig_deinit(&rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_record_that_ends_processes_becomes_a_dead_letter),
+        cmocka_unit_test(a_restart_in_an_outage_is_not_the_records_fault),
+        cmocka_unit_test(a_commit_wipes_the_slate),
+        cmocka_unit_test(restarts_without_work_leave_no_mark),
+        cmocka_unit_test(what_others_wrote_there_says_nothing),
+        cmocka_unit_test(a_source_is_marked_too),
+    };
+
+    return cmocka_run_group_tests_name("flow marks", tests, NULL, NULL);
+}
