@@ -215,7 +215,7 @@ static void a_dead_letter_too_large_goes_without_its_value(void **state)
     model_topic(&rig.bus, "out", 2)->message_bytes_max = 2000;
     model_topic(&rig.bus, "dead", 1)->message_bytes_max = 1000;
     memset(big, 'x', sizeof(big) - 1);
-    model_write(&rig.bus, "in", -1, FG_SLICE("big"), fg_slice_of(big), NULL, 0);
+    model_write(&rig.bus, "in", -1, fg_slice_of("big"), fg_slice_of(big), NULL, 0);
     put_many(&rig, 20);
     rig_open(&rig);
     assert_true(rig_until_count(&rig, "dead", 1, 10000));
