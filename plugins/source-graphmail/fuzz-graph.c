@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Fuzzes what reads Graph's answers: pages, users, errors, tokens, links. What is taken must be sound. */
+/* Fuzzes what reads Graph's answers: pages, users, errors, tokens, links; and what a folder's memory was saved as. What is taken must be sound. */
 #include <stdint.h>
 #include <stdlib.h>
 
 #include <fragua/kit/utf8.h>
 
 #include "answer.h"
+#include "memory.h"
 #include "page.h"
 #include "url.h"
 
@@ -55,6 +56,26 @@ static void check_page(struct fg_slice body)
     page_deinit(&page);
 }
 
+/* What is taken is written as it was read, and changes nothing for what it does not hold. */
+static void check_memory(struct fg_slice body)
+{
+    struct fg_buf text = FG_BUF_INIT(MEMORY_TEXT_MAX);
+    struct memory m = { .n = 0 };
+    uint32_t slot;
+
+    demand(memory_load(&m, 3, body) || m.n == 0);
+    memory_settle(&m, 1000);
+    demand(memory_take(&m, (struct memory_marks){ .version = 4, .fate = 1 }) ||
+           (m.n == 1 && m.chunks[0].marks && memory_count(&m) > 0));
+    memory_keep(&m, 1000);
+    while (memory_save(&m, &slot, &text))
+        demand(!text.failed && memory_load(&m, slot, fg_buf_slice(&text)));
+    memory_settle(&m, 1000);
+    demand(!memory_take(&m, (struct memory_marks){ .version = 4, .fate = 1 }));
+    memory_clear(&m);
+    fg_buf_deinit(&text);
+}
+
 static void check_user(void *arg, struct fg_slice address)
 {
     demand(address.len > 0 && fg_utf8_valid(address));
@@ -68,6 +89,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char *next = NULL;
 
     check_page(body);
+    check_memory(body);
     if (page_read_users(body, check_user, NULL, &next, &err) == 0 && next)
         check_link(next);
     free(next);

@@ -145,6 +145,29 @@ struct folder *folder_get(struct mailbox *m, struct fg_slice name)
     return *at;
 }
 
+bool cursor_key_read(struct fg_slice key, struct fg_slice *ret_mailbox, struct fg_slice *ret_folder, int64_t *ret_slot)
+{
+    static const struct fg_slice seen = FG_SLICE("seen.");
+    struct fg_slice rest, last;
+    bool more;
+
+    (void)fg_slice_cut(key, '/', ret_mailbox, &rest);
+    more = fg_slice_cut(rest, '/', ret_folder, &last);
+    *ret_slot = -1;
+    if (!mailbox_name_ok(*ret_mailbox) || !folder_name_ok(*ret_folder))
+        return false;
+    if (!more)
+        return true;
+    return fg_slice_starts(last, seen) && fg_parse_int(fg_slice_sub(last, seen.len, last.len), ret_slot) &&
+           *ret_slot >= 0 && *ret_slot < SLOTS_MAX;
+}
+
+void cursor_key_write(const struct folder *f, uint32_t slot, struct fg_buf *key)
+{
+    fg_buf_clear(key);
+    fg_buf_printf(key, "%s/seen.%u", f->key, slot);
+}
+
 static struct mailbox *mailbox_free(struct mailbox *m)
 {
     struct mailbox *next = m->bucket_next;
@@ -156,6 +179,7 @@ static struct mailbox *mailbox_free(struct mailbox *m)
         free(f->key);
         free(f->cursor);
         free(f->restart);
+        memory_clear(&f->memory);
         free(f);
     }
     free(m->name);

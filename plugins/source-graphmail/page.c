@@ -98,7 +98,31 @@ static int64_t read_time(struct fg_json_value v)
     return v.kind == FG_JSON_STRING ? page_time_ms(fg_slice_sub(v.raw, 1, v.raw.len - 1)) : TIME_UNKNOWN;
 }
 
-static void read_member(struct message *m, struct fg_slice key, struct fg_json_value v)
+/* The text of a JSON string; decoded into the buffer where something is escaped, as Graph does with '+'. */
+static struct fg_slice text_of(struct fg_slice raw, struct fg_buf *buf)
+{
+    if (!memchr(raw.ptr, '\\', raw.len))
+        return fg_slice_sub(raw, 1, raw.len - 1);
+    return fg_json_decode_string(raw, buf) ? fg_buf_slice(buf) : raw;
+}
+
+/*
+ * A mail's version is its changeKey. Without one it is the whole item: two versions never look the same then, as they
+ * might by a date.
+ */
+static struct memory_marks marks_of(const struct message *m, struct fg_slice change_key)
+{
+    struct fg_buf id = FG_BUF_INIT(MESSAGE_ID_MAX), key = FG_BUF_INIT(MESSAGE_ID_MAX);
+    bool is_key = change_key.len > 2 && change_key.len <= MESSAGE_ID_MAX;
+    struct fg_slice version = m->removed ? FG_SLICE_NULL : is_key ? text_of(change_key, &key) : m->raw;
+    struct memory_marks marks = memory_marks_of(text_of(m->id, &id), version, is_key);
+
+    fg_buf_deinit(&id);
+    fg_buf_deinit(&key);
+    return marks;
+}
+
+static void read_member(struct message *m, struct fg_slice *change_key, struct fg_slice key, struct fg_json_value v)
 {
     if (fg_json_string_is(key, "id")) {
         if (v.kind == FG_JSON_STRING && !m->id.len)
@@ -112,6 +136,9 @@ static void read_member(struct message *m, struct fg_slice key, struct fg_json_v
         m->created_ms = read_time(v);
     } else if (fg_json_string_is(key, "lastModifiedDateTime")) {
         m->modified_ms = read_time(v);
+    } else if (fg_json_string_is(key, "changeKey")) {
+        if (v.kind == FG_JSON_STRING && !change_key->len)
+            *change_key = v.raw;
     } else if (fg_json_string_is(key, "@removed")) {
         m->removed = v.kind != FG_JSON_NULL;
     }
@@ -121,14 +148,14 @@ static int read_message(struct page *page, struct fg_json_value item, struct fg_
 {
     struct message m = { .raw = item.raw, .received_ms = TIME_UNKNOWN, .created_ms = TIME_UNKNOWN,
                          .modified_ms = TIME_UNKNOWN };
+    struct fg_slice key, change_key = FG_SLICE_NULL;
     struct fg_json_value member;
-    struct fg_slice key;
     size_t pos = 0;
 
     if (item.kind != FG_JSON_OBJECT)
         return fg_error_set(err, FG_E_PROTOCOL, FG_ERROR_RETRIABLE, "item %zu of Graph's page is no object", page->n);
     while (fg_json_each(item, &pos, &key, &member))
-        read_member(&m, key, member);
+        read_member(&m, &change_key, key, member);
     if (m.id.len <= 2 || m.id.len > MESSAGE_ID_MAX)
         return fg_error_set(err, FG_E_PROTOCOL, FG_ERROR_RETRIABLE, "item %zu of Graph's page has no id of 1 to %u "
                             "bytes", page->n, MESSAGE_ID_MAX - 2);
@@ -142,6 +169,7 @@ static int read_message(struct page *page, struct fg_json_value item, struct fg_
         page->messages = more;
         page->cap = cap;
     }
+    m.marks = marks_of(&m, change_key);
     page->messages[page->n++] = m;
     return 0;
 }

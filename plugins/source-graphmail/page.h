@@ -5,6 +5,8 @@
 #include <fragua/error.h>
 #include <fragua/kit/json.h>
 
+#include "memory.h"
+
 #define PAGE_ITEMS_MAX 10000u  /* of one page; Graph gives 1,000 at most */
 #define MESSAGE_ID_MAX 2048u   /* bytes of a message's or conversation's id, as JSON */
 #define NEW_WITHIN_MS 60000    /* between creation and last change of a message that counts as new */
@@ -16,7 +18,9 @@ struct message {
     struct fg_slice id;           /* JSON string with quotes, never empty */
     struct fg_slice conversation; /* JSON string with quotes; empty: not given */
     int64_t received_ms, created_ms, modified_ms; /* Unix time; TIME_UNKNOWN: not given */
+    struct memory_marks marks;    /* what it is remembered by */
     bool removed;                 /* deleted, or moved out of the folder */
+    bool repeated;                /* handed on before; false until somebody looked */
 };
 
 struct page {

@@ -48,7 +48,7 @@ void poll_set_cursor(struct folder *f, struct fg_slice cursor)
     free(f->restart);
     f->cursor = cursor.len ? text_copy(cursor) : NULL;
     f->restart = NULL;
-    f->first_walk = cursor.len == 0;
+    f->first_walk = cursor.len == 0 && memory_count(&f->memory) == 0;
     f->delta_saved = cursor.len > 0; /* what the host hands out, it has */
     f->saved_ms = f->mailbox->source->host->svc->now_ms(f->mailbox->source->host);
 }
@@ -101,6 +101,7 @@ void poll_forget(struct folder *f)
         break;
     }
     f->fetched = NULL;
+    memory_drop_pending(&f->memory);
     turn_over(f);
 }
 
@@ -175,6 +176,8 @@ static int add_messages(struct folder *f, struct fg_batch *batch, struct fg_erro
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < page->n; i++) {
+        if (page->messages[i].repeated)
+            continue;
         r = make_record(f, &page->messages[i], &key, &record, err);
         if (r == 0)
             f->mailbox->source->host->svc->batch_add(batch, record);
@@ -193,10 +196,29 @@ static void fill_failed(struct folder *f, struct fg_batch *batch, const struct f
         ready_remove(f);
         fetched_free(f->fetched);
         f->fetched = NULL;
+        memory_drop_pending(&f->memory);
         turn_failed(f, ANSWER_HEAVY, err);
         turn_over(f);
     }
     s->host->svc->batch_cancel(batch, NULL);
+}
+
+/* What the page adds to the folder's memory goes with it. */
+static void add_memory(struct folder *f, struct fg_batch *batch)
+{
+    struct source *s = f->mailbox->source;
+    struct fg_buf key = FG_BUF_INIT(MAILBOX_NAME_MAX + FOLDER_NAME_MAX + 32), text = FG_BUF_INIT(MEMORY_TEXT_MAX);
+    uint32_t slot;
+
+    memory_keep(&f->memory, (size_t)s->config->remember);
+    while (memory_save(&f->memory, &slot, &text)) {
+        struct fg_cursor cursor;
+        cursor_key_write(f, slot, &key);
+        cursor = (struct fg_cursor){ fg_buf_slice(&key), fg_buf_slice(&text) };
+        s->host->svc->batch_cursor(batch, &cursor);
+    }
+    fg_buf_deinit(&key);
+    fg_buf_deinit(&text);
 }
 
 static void fill(struct folder *f)
@@ -213,7 +235,8 @@ static void fill(struct folder *f)
         return;
     }
     s->host->svc->batch_cursor(batch, &cursor);
-    s->host->svc->metric_add(s->m_messages, (double)page->n);
+    add_memory(f, batch);
+    s->host->svc->metric_add(s->m_messages, (double)f->fetched->n_new);
     ready_remove(f);
     f->delta_saved = page->delta != NULL;
     f->saved_ms = s->host->svc->now_ms(s->host);
@@ -227,13 +250,26 @@ void poll_fill(struct source *s)
         fill(s->ready);
 }
 
-/* A page without messages moves the cursor in memory only, unless that should outlive a restart. */
+/* A page without new messages moves the cursor in memory only, unless that should outlive a restart. */
 static bool is_worth_saving(const struct folder *f)
 {
     const struct page *page = &f->fetched->page;
     struct fg_host *host = f->mailbox->source->host;
 
-    return page->n > 0 || (page->delta && !f->delta_saved) || host->svc->now_ms(host) - f->saved_ms >= SAVE_IDLE_MS;
+    return f->fetched->n_new > 0 || (page->delta && !f->delta_saved) || host->svc->now_ms(host) - f->saved_ms >= SAVE_IDLE_MS;
+}
+
+/* Which of the page's messages were not handed on before. */
+static void sift(struct folder *f)
+{
+    struct source *s = f->mailbox->source;
+    struct page *page = &f->fetched->page;
+
+    for (size_t i = 0; s->config->remember && i < page->n; i++)
+        page->messages[i].repeated = !memory_take(&f->memory, page->messages[i].marks);
+    for (size_t i = 0; i < page->n; i++)
+        f->fetched->n_new += !page->messages[i].repeated;
+    s->host->svc->metric_add(s->m_repeats, (double)(page->n - f->fetched->n_new));
 }
 
 static void page_here(struct folder *f)
@@ -255,6 +291,7 @@ static void page_here(struct folder *f)
     }
     s->host->svc->metric_add(s->m_pages, 1);
     turn_good(f);
+    sift(f);
     if (!is_worth_saving(f)) {
         advance(f);
         return;

@@ -53,46 +53,77 @@ static void give_batch_back(struct source *s)
         s->host->svc->batch_cancel(batch, NULL);
 }
 
-/* Takes over a cursor, whatever was known before. */
-static void take_cursor(struct source *s, const struct fg_cursor *cursor, bool assign)
+/* The folder that a cursor belongs to; NULL: none of ours. *ret_slot: as by cursor_key_read(). */
+static struct folder *folder_of(struct source *s, struct fg_slice key, int64_t *ret_slot)
 {
-    struct fg_slice owner, rest;
-    struct mailbox *m;
-    struct folder *f;
+    struct fg_slice owner, name;
+    struct mailbox *m = cursor_key_read(key, &owner, &name, ret_slot) ? mailbox_get(s, owner) : NULL;
 
-    (void)fg_slice_cut(cursor->key, '/', &owner, &rest);
-    m = mailbox_name_ok(owner) && rest.len && rest.len <= FOLDER_NAME_MAX ? mailbox_get(s, owner) : NULL;
-    if (!m) {
-        s->host->svc->log(s->host, FG_LOG_WARN, "cursor \"%.*s\" is left alone: it names no mailbox and folder",
-                          FG_SLICE_ARG(cursor->key));
-        return;
-    }
-    f = folder_get(m, rest);
+    return m ? folder_get(m, name) : NULL;
+}
+
+/* Takes over a folder's link, whatever was known before. */
+static void take_link(struct folder *f, struct fg_slice link, bool assign)
+{
+    struct source *s = f->mailbox->source;
+
+    if (!link.len)
+        memory_blank(&f->memory); /* somebody took the link away, so that all is read anew */
     poll_forget(f);
-    poll_set_cursor(f, cursor->value);
+    poll_set_cursor(f, link);
     f->assigned = f->assigned || assign;
     f->failing = false;
     f->attempt = 0;
     f->due_ms = s->host->svc->now_ms(s->host);
     folder_count(f);
-    poll_arrange(m);
+    poll_arrange(f->mailbox);
+}
+
+static void take_slot(struct source *s, struct folder *f, int64_t slot, const struct fg_cursor *cursor)
+{
+    if (!s->config->remember || !f->wanted)
+        return;
+    if (!memory_load(&f->memory, (uint32_t)slot, cursor->value))
+        s->host->svc->log(s->host, FG_LOG_WARN, "cursor \"%.*s\" is no list of seen mails: what it held may come again",
+                          FG_SLICE_ARG(cursor->key));
+}
+
+/* What is remembered first: an empty link means that it does not count. */
+static void take_cursors(struct source *s, const struct fg_cursor *cursors, size_t n, bool assign)
+{
+    struct folder *f;
+    int64_t slot;
+
+    for (size_t i = 0; i < n; i++) {
+        f = folder_of(s, cursors[i].key, &slot);
+        if (f && !assign)
+            memory_clear(&f->memory);
+        else if (!f)
+            s->host->svc->log(s->host, FG_LOG_WARN, "cursor \"%.*s\" is left alone: it names no mailbox and folder",
+                              FG_SLICE_ARG(cursors[i].key));
+    }
+    for (size_t i = 0; i < n; i++)
+        if ((f = folder_of(s, cursors[i].key, &slot)) && slot >= 0)
+            take_slot(s, f, slot, &cursors[i]);
+    for (size_t i = 0; i < n; i++)
+        if ((f = folder_of(s, cursors[i].key, &slot)))
+            memory_settle(&f->memory, (size_t)s->config->remember);
+    for (size_t i = 0; i < n; i++)
+        if ((f = folder_of(s, cursors[i].key, &slot)) && slot < 0)
+            take_link(f, cursors[i].value, assign);
 }
 
 static void assign(void *self, const struct fg_cursor *cursors, size_t n)
 {
-    struct source *s = self;
-
-    for (size_t i = 0; i < n; i++)
-        take_cursor(s, &cursors[i], true);
-    source_wake(s);
+    take_cursors(self, cursors, n, true);
+    source_wake(self);
 }
 
 static void rewind_to(void *self, const struct fg_cursor *cursors, size_t n)
 {
     struct source *s = self;
 
-    for (size_t i = 0; i < n; i++)
-        take_cursor(s, &cursors[i], false);
+    take_cursors(s, cursors, n, false);
     give_batch_back(s);
     source_wake(s);
 }
@@ -101,6 +132,7 @@ static void drop_mailbox(struct mailbox *m)
 {
     for (struct folder *f = m->folders; f; f = f->next) {
         poll_forget(f);
+        memory_clear(&f->memory);
         f->assigned = f->failing = false;
         folder_count(f);
     }
@@ -179,6 +211,8 @@ static int open_source(struct fg_host *host, const void *config, void **ret_self
     s->login_base = base_of(s->config->login);
     s->m_pages = host->svc->metric(host, FG_METRIC_COUNTER, "graph_pages_total", "delta pages read");
     s->m_messages = host->svc->metric(host, FG_METRIC_COUNTER, "graph_messages_total", "messages handed on");
+    s->m_repeats = host->svc->metric(host, FG_METRIC_COUNTER, "graph_repeats_total",
+                                     "messages that Graph repeated and that were passed over");
     s->m_throttled = host->svc->metric(host, FG_METRIC_COUNTER, "graph_throttled_total",
                                          "answers that asked for patience");
     list_mailboxes(s);
@@ -330,6 +364,10 @@ static const struct fg_option options[] = {
       .detail = "Up to `concurrency` pages are in memory at a time, besides `limits.memory`." },
     { .key = "concurrency", .type = FG_OPTION_INTEGER, .fallback = "4", .min = 1, .max = 256, .unit = "mailboxes",
       .offset = offsetof(struct config, concurrency), .summary = "mailboxes read at a time, each one page at a time" },
+    { .key = "remember", .type = FG_OPTION_INTEGER, .fallback = "65536", .min = 0, .max = REMEMBER_MAX,
+      .unit = "versions", .offset = offsetof(struct config, remember),
+      .summary = "how many versions of a folder's mails are known again when Graph repeats them; 0: none",
+      .detail = "Kept in the cursors topic. Each takes 19 bytes of memory here and 11 there." },
     { .key = "body", .type = FG_OPTION_ENUM, .fallback = "html", .choices = body_names,
       .offset = offsetof(struct config, body), .summary = "how Graph gives the messages' bodies" },
     { .key = "attachments", .type = FG_OPTION_BOOL, .fallback = "true", .offset = offsetof(struct config, attachments),

@@ -5,7 +5,8 @@
  *   token       the access token, renewed in time
  *   directory   which mailboxes a domain has
  *   mailbox     one mailbox: an owner of cursors; at most one of its folders is being read at a time
- *   folder      one folder of a mailbox: one cursor
+ *   folder      one folder of a mailbox: one cursor for its link, and those of its memory
+ *   memory      which versions of its mails were handed on
  *   schedule    mailboxes in the order in which their turns come
  *   poll        takes turns: fetches pages, fills batches
  *
@@ -16,6 +17,7 @@
 #include <fragua/plugin.h>
 
 #include "answer.h"
+#include "memory.h"
 #include "page.h"
 #include "url.h"
 
@@ -33,6 +35,8 @@
 #define PARK_CAP_MS 3600000u
 #define HOLD_AFTER 3u                 /* throttled or down so often without a success between: everybody waits */
 #define NO_ROOM_MAX 100u              /* tries to get a page past the byte budget before smaller ones are asked for */
+#define SLOTS_MAX 100000           /* numbers of a memory's cursors are below */
+#define REMEMBER_MAX 1000000       /* versions of a folder */
 #define PAGES_BEFORE_GROWTH 20        /* good pages in a row before a reduced page size is doubled again */
 
 struct credential {
@@ -51,7 +55,7 @@ struct config {
     const struct credential *credential;
     const struct mailboxes *mailboxes;
     struct fg_strings folders;
-    int64_t poll, page_size, page_bytes, concurrency;
+    int64_t poll, page_size, page_bytes, concurrency, remember;
     int body;
     bool attachments;
 };
@@ -92,6 +96,7 @@ struct fetched {
     struct fg_slice bytes; /* owned */
     struct page page;      /* points into bytes */
     struct fg_error err;   /* code 0: the page is sound */
+    size_t n_new;          /* messages that were not handed on before */
     unsigned no_room;      /* how often it did not fit */
 };
 
@@ -101,10 +106,11 @@ struct folder {
     struct folder *ready_next; /* source::ready */
     char *name, *key;          /* owned; key: "<mailbox>/<name>" */
     char *cursor;              /* owned link to go on from; NULL: from the start */
+    struct memory memory;      /* empty where `remember` is 0 */
     char *restart;             /* owned link that Graph gave for walking again; NULL: our own */
     bool wanted;               /* by the options */
     bool assigned;             /* by the host */
-    bool first_walk;           /* since the cursor was empty */
+    bool first_walk;           /* since the cursor was empty, and nothing remembered */
     bool delta_saved;          /* the last cursor that was submitted ended a round */
     bool failing;
     bool counted, counted_failing; /* in source::n_polled and n_failing */
@@ -159,7 +165,7 @@ struct source {
     struct fg_error told;   /* to trouble(); code 0: nothing */
     fg_done_cb stopped;     /* waits for n_reading == 0 */
     void *stopped_arg;
-    struct fg_metric *m_pages, *m_messages, *m_throttled;
+    struct fg_metric *m_pages, *m_messages, *m_repeats, *m_throttled;
 };
 
 /* token.c */
@@ -184,6 +190,9 @@ struct mailbox *mailbox_get(struct source *s, struct fg_slice name);
 struct mailbox *mailbox_next(const struct source *s, const struct mailbox *after); /* walks all: start with NULL */
 void mailbox_list(struct mailbox *m, bool listed);
 struct folder *folder_get(struct mailbox *m, struct fg_slice name); /* made where there is none */
+/* Splits a cursor's key. *ret_slot: of the folder's memory; -1: it is the folder's link. false: no key of ours. */
+bool cursor_key_read(struct fg_slice key, struct fg_slice *ret_mailbox, struct fg_slice *ret_folder, int64_t *ret_slot);
+void cursor_key_write(const struct folder *f, uint32_t slot, struct fg_buf *key);
 void mailboxes_free(struct source *s);
 
 /* schedule.c */
@@ -198,7 +207,7 @@ void poll_step(struct source *s);     /* starts what can be started now */
 void poll_fill(struct source *s);     /* ready pages into the batch, if there is one */
 /* Forgets what is being read of this folder, and goes on from here. */
 void poll_forget(struct folder *f);
-void poll_set_cursor(struct folder *f, struct fg_slice cursor);
+void poll_set_cursor(struct folder *f, struct fg_slice cursor); /* empty: from the start */
 
 /* turn.c: what an answer does to a folder */
 void turn_failed(struct folder *f, enum answer answer, const struct fg_error *err);

@@ -26,7 +26,8 @@ int bed_setup(void **state)
     bed->config = (struct config){ .tenant = "contoso.example", .client = "1111-2222", .graph = GRAPH "/",
                                    .login = "https://login.example", .credential = &bed->credential,
                                    .mailboxes = &bed->mailboxes, .folders = { folders, 1 }, .poll = 10000,
-                                   .page_size = 50, .page_bytes = 64 << 20, .concurrency = 4, .attachments = true };
+                                   .page_size = 50, .page_bytes = 64 << 20, .concurrency = 4, .attachments = true,
+                                   .remember = 65536 };
     *state = bed;
     return 0;
 }

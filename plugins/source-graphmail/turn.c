@@ -103,8 +103,9 @@ void turn_reset(struct folder *f, struct fg_slice location)
         return;
     }
     s->host->svc->log(s->host, FG_LOG_WARN,
-                      "mailbox \"%s\", folder \"%s\": Graph no longer knows the cursor: reading the whole folder again",
-                      f->mailbox->name, f->name);
+                      "mailbox \"%s\", folder \"%s\": Graph no longer knows the cursor: reading the whole folder again; "
+                      "%zu versions of mails are known and passed over", f->mailbox->name, f->name,
+                      memory_count(&f->memory));
     poll_set_cursor(f, FG_SLICE_NULL);
     if (location.len)
         f->restart = text_copy(location);
