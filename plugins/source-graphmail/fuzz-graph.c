@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Fuzzes what reads Graph's answers: pages, users, errors, tokens, links; and what a folder's memory was saved as. What is taken must be sound. */
+/*
+ * Fuzzes what reads Graph's answers: pages, users, errors, tokens, links; and what a folder's memory was saved as. What
+ * is taken must be sound.
+ */
 #include <stdint.h>
 #include <stdlib.h>
 

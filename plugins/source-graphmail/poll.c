@@ -207,7 +207,8 @@ static void fill_failed(struct folder *f, struct fg_batch *batch, const struct f
 static void add_memory(struct folder *f, struct fg_batch *batch)
 {
     struct source *s = f->mailbox->source;
-    struct fg_buf key = FG_BUF_INIT(MAILBOX_NAME_MAX + FOLDER_NAME_MAX + 32), text = FG_BUF_INIT(MEMORY_TEXT_MAX);
+    struct fg_buf key = FG_BUF_INIT(MAILBOX_NAME_MAX + FOLDER_NAME_MAX + 32);
+    struct fg_buf text = FG_BUF_INIT(MEMORY_TEXT_MAX);
     uint32_t slot;
 
     memory_keep(&f->memory, (size_t)s->config->remember);
@@ -256,7 +257,8 @@ static bool is_worth_saving(const struct folder *f)
     const struct page *page = &f->fetched->page;
     struct fg_host *host = f->mailbox->source->host;
 
-    return f->fetched->n_new > 0 || (page->delta && !f->delta_saved) || host->svc->now_ms(host) - f->saved_ms >= SAVE_IDLE_MS;
+    return f->fetched->n_new > 0 || (page->delta && !f->delta_saved) ||
+           host->svc->now_ms(host) - f->saved_ms >= SAVE_IDLE_MS;
 }
 
 /* Which of the page's messages were not handed on before. */

@@ -88,6 +88,7 @@ void turn_reset(struct folder *f, struct fg_slice location)
 {
     struct source *s = f->mailbox->source;
     struct fg_error err = FG_ERROR_NULL;
+    size_t known;
 
     if (location.len && !url_is_of(location, &s->graph)) {
         (void)fg_error_set(&err, FG_E_PROTOCOL, FG_ERROR_RETRIABLE,
@@ -102,10 +103,10 @@ void turn_reset(struct folder *f, struct fg_slice location)
         turn_failed(f, ANSWER_REFUSED, &err);
         return;
     }
-    s->host->svc->log(s->host, FG_LOG_WARN,
-                      "mailbox \"%s\", folder \"%s\": Graph no longer knows the cursor: reading the whole folder again; "
-                      "%zu versions of mails are known and passed over", f->mailbox->name, f->name,
-                      memory_count(&f->memory));
+    known = memory_count(&f->memory);
+    s->host->svc->log(s->host, known ? FG_LOG_INFO : FG_LOG_WARN,
+                      "mailbox \"%s\", folder \"%s\": Graph no longer knows the cursor: reading the whole folder again%s",
+                      f->mailbox->name, f->name, known ? ", past what is known of it" : "");
     poll_set_cursor(f, FG_SLICE_NULL);
     if (location.len)
         f->restart = text_copy(location);
