@@ -186,7 +186,7 @@ void fg_flow_recover(struct fg_pipeline *p)
 {
     fg_flow_forget(p);
     p->recovering = true;
-    p->hold_ms = p->now_ms + fg_flow_jitter(p, p->aborts_in_row);
+    p->hold_ms = p->now_ms + fg_flow_outage_jitter(p, p->aborts_in_row);
     p->aborts_in_row++;
 }
 

@@ -53,7 +53,7 @@ static void outage(struct fg_pipeline *p, bool probe, const struct fg_error *err
     uint64_t now = fg_env_now_ms(p->env), until = now + err->retry_after_ms;
 
     if (!p->outage || probe) {
-        uint64_t at_least = now + fg_flow_jitter(p, p->outage_attempt);
+        uint64_t at_least = now + fg_flow_outage_jitter(p, p->outage_attempt);
         p->outage_attempt++;
         if (until < at_least)
             until = at_least;

@@ -42,6 +42,7 @@
 #define FG_FLOW_CAREFUL_STARTS  4u    /* so many began here without a commit: from then on one record at a time, */
 #define FG_FLOW_CAREFUL_RECORDS 500u  /* for so many */
 #define FG_FLOW_NAME_MAX        40u   /* bytes, of a record's name in a mark, with NUL */
+#define FG_FLOW_OUTAGE_CAP_MS   10000u /* the longest wait before Kafka or a service is asked whether it is back */
 #define FG_FLOW_EMITS_MAX      100000u /* records that transforms may make of one record */
 #define FG_CURSOR_VALUE_MAX    65536u  /* bytes */
 #define FG_CURSOR_KEY_MAX      1024u   /* bytes */
@@ -383,7 +384,8 @@ char *fg_flow_strdup(struct fg_slice s);                /* NUL-ended, never NULL
 /* pipeline.c: the clockwork */
 void fg_flow_kick(struct fg_pipeline *p);
 void fg_flow_due(struct fg_pipeline *p, uint64_t at_ms);          /* in a step: look again at this time */
-uint64_t fg_flow_jitter(struct fg_pipeline *p, unsigned attempt); /* ms */
+uint64_t fg_flow_jitter(struct fg_pipeline *p, unsigned attempt); /* ms, for a record */
+uint64_t fg_flow_outage_jitter(struct fg_pipeline *p, unsigned attempt); /* ms, for Kafka and services */
 
 /* state.c: troubles, states */
 void fg_flow_trouble(struct fg_pipeline *p, enum fg_flow_trouble who, const char *node, const struct fg_error *err,

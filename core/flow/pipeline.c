@@ -45,6 +45,12 @@ uint64_t fg_flow_jitter(struct fg_pipeline *p, unsigned attempt)
     return fg_backoff_ms(attempt, p->c.retry_base_ms, p->c.retry_cap_ms, p->env->ops->random(p->env));
 }
 
+uint64_t fg_flow_outage_jitter(struct fg_pipeline *p, unsigned attempt)
+{
+    uint32_t cap = p->c.retry_cap_ms < FG_FLOW_OUTAGE_CAP_MS ? p->c.retry_cap_ms : FG_FLOW_OUTAGE_CAP_MS;
+    return fg_backoff_ms(attempt, p->c.retry_base_ms, cap, p->env->ops->random(p->env));
+}
+
 static void tell_stopped(struct fg_pipeline *p)
 {
     struct fg_list stops, *l;
