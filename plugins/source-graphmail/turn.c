@@ -105,7 +105,8 @@ void turn_reset(struct folder *f, struct fg_slice location)
     }
     known = memory_count(&f->memory);
     s->host->svc->log(s->host, known ? FG_LOG_INFO : FG_LOG_WARN,
-                      "mailbox \"%s\", folder \"%s\": Graph no longer knows the cursor: reading the whole folder again%s",
+                      "mailbox \"%s\", folder \"%s\": Graph no longer knows the cursor: reading the whole folder "
+                      "again%s",
                       f->mailbox->name, f->name, known ? ", past what is known of it" : "");
     poll_set_cursor(f, FG_SLICE_NULL);
     if (location.len)
