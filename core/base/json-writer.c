@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "base/assert.h"
+#include "base/json-plain.h"
 #include "base/str.h"
 #include "base/utf8.h"
 
@@ -59,7 +60,7 @@ static void write_quoted(struct fg_buf *out, struct fg_slice s)
     size_t from = 0, pos = 0;
 
     fg_buf_add_char(out, '"');
-    while (pos < s.len) {
+    while ((pos = fg_json_skip_plain(s, pos)) < s.len) {
         uint8_t c = (uint8_t)s.ptr[pos];
         size_t len = c < 0x20 || c == '"' || c == '\\' ? 0 : fg_utf8_sequence(s, pos);
         if (len > 0) {

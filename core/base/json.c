@@ -3,13 +3,11 @@
 #include "base/json.h"
 
 #include "base/assert.h"
+#include "base/json-plain.h"
 #include "base/str.h"
 #include "base/utf8.h"
 
 #define DEPTH_MAX 64
-
-#define ONES      0x0101010101010101u
-#define HIGH_BITS 0x8080808080808080u
 
 struct scan {
     struct fg_slice doc;
@@ -41,25 +39,10 @@ static void skip_space(struct scan *s)
         s->pos++;
 }
 
-/* A bit in each byte of the word that is a quote, a backslash, a control character or not ASCII. */
-static uint64_t special_bytes(uint64_t word)
-{
-    uint64_t quote = word ^ (ONES * '"'), backslash = word ^ (ONES * '\\');
-
-    return (((quote - ONES) & ~quote) | ((backslash - ONES) & ~backslash) | (word - ONES * 0x20) | word) & HIGH_BITS;
-}
-
-/* Most of a mail is plain text in one long string: eight bytes at a time until something special comes. */
+/* Most of a mail is plain text in one long string. */
 static void skip_plain(struct scan *s)
 {
-    uint64_t word;
-
-    while (s->doc.len - s->pos >= sizeof(word)) {
-        memcpy(&word, s->doc.ptr + s->pos, sizeof(word));
-        if (special_bytes(word))
-            return;
-        s->pos += sizeof(word);
-    }
+    s->pos = fg_json_skip_plain(s->doc, s->pos);
 }
 
 /* Four hex digits at pos; -1: there are none. */

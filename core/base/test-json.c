@@ -217,6 +217,32 @@ static void the_writer_repairs_bad_bytes_and_writes_null_for_what_is_no_number(v
     fg_buf_deinit(&out);
 }
 
+/* Eight bytes are looked at together: a special one is found wherever it stands in them. */
+static void the_writer_finds_what_needs_an_escape_at_any_place(void **state)
+{
+    static const struct {
+        const char *in, *out;
+    } specials[] = {{"\"", "\\\""},   {"\\", "\\\\"}, {"\n", "\\n"}, {"\x1f", "\\u001f"},
+                    {"\x7f", "\x7f"}, {"ü", "ü"},     {"😀", "😀"},    {"\xFF", "\xEF\xBF\xBD"}};
+
+    for (size_t before = 0; before < 20; before++)
+        for (size_t behind = 0; behind < 10; behind++)
+            for (size_t i = 0; i < sizeof(specials) / sizeof(specials[0]); i++) {
+                struct fg_buf in = FG_BUF_INIT(100), want = FG_BUF_INIT(100), out = FG_BUF_INIT(100);
+                struct fg_json_writer w = FG_JSON_WRITER_INIT(&out);
+                fg_buf_printf(&in, "%.*s%s%.*s", (int)before, "aaaaaaaaaaaaaaaaaaaa", specials[i].in, (int)behind,
+                              "bbbbbbbbbb");
+                fg_buf_printf(&want, "\"%.*s%s%.*s\"", (int)before, "aaaaaaaaaaaaaaaaaaaa", specials[i].out,
+                              (int)behind, "bbbbbbbbbb");
+                fg_json_string(&w, fg_buf_slice(&in));
+                assert_string_equal(out.data, want.data);
+                assert_true(fg_json_valid(fg_buf_slice(&out)));
+                fg_buf_deinit(&in);
+                fg_buf_deinit(&want);
+                fg_buf_deinit(&out);
+            }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -227,6 +253,7 @@ int main(void)
         cmocka_unit_test(pointers_find_and_miss),
         cmocka_unit_test(strings_decode),
         cmocka_unit_test(the_writer_repairs_bad_bytes_and_writes_null_for_what_is_no_number),
+        cmocka_unit_test(the_writer_finds_what_needs_an_escape_at_any_place),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

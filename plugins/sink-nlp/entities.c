@@ -3,6 +3,7 @@
 #include "entities.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include <fragua/kit/utf8.h>
 
@@ -16,6 +17,20 @@ struct ruler {
     int64_t points; /* of the whole text */
 };
 
+/* So many code points from pos on are single bytes, eight at a time, `max` at most. */
+static size_t count_ascii(struct fg_slice text, size_t pos, size_t max)
+{
+    uint64_t word;
+    size_t n = 0;
+
+    for (; n + sizeof(word) <= max && text.len - pos - n >= sizeof(word); n += sizeof(word)) {
+        memcpy(&word, text.ptr + pos + n, sizeof(word));
+        if (word & 0x8080808080808080u)
+            break;
+    }
+    return n;
+}
+
 static bool ruler_init(struct ruler *r, struct fg_slice text)
 {
     size_t pos = 0;
@@ -23,10 +38,17 @@ static bool ruler_init(struct ruler *r, struct fg_slice text)
     *r = (struct ruler){ .text = text, .marks = malloc((text.len / STEP + 1) * sizeof(*r->marks)) };
     if (!r->marks)
         return false;
-    for (; pos < text.len; r->points++) {
+    while (pos < text.len) {
+        size_t ascii;
         if (r->points % STEP == 0)
             r->marks[r->n++] = pos;
+        ascii = count_ascii(text, pos, STEP - (size_t)(r->points % STEP));
+        pos += ascii;
+        r->points += (int64_t)ascii;
+        if (ascii)
+            continue;
         (void)fg_utf8_next(text, &pos);
+        r->points++;
     }
     return true;
 }

@@ -262,6 +262,33 @@ static void assert_fits(const cJSON *schema, const cJSON *value, const char *whe
     }
 }
 
+/* Places are marked every 1024 code points, and plain text is counted eight bytes at a time. */
+static void places_are_right_on_both_sides_of_every_mark(void **state)
+{
+    for (size_t wide = 1000; wide < 1050; wide++) {
+        char text[4096] = "", entities[256];
+        size_t dropped, at = 0;
+        cJSON *value;
+        for (size_t i = 0; i < 2100; i++) { /* one letter of two bytes at `wide`, one of four 1024 later */
+            const char *letter = i == wide ? "ü" : i == wide + 1024 ? "😀" : i % 2 ? "b" : "a";
+            at += (size_t)snprintf(text + at, sizeof(text) - at, "%s", letter);
+        }
+        (void)snprintf(entities, sizeof(entities),
+                       "[{\"type\":\"X\",\"start\":%zu,\"end\":%zu},{\"type\":\"X\",\"start\":%zu,\"end\":%zu},"
+                       "{\"type\":\"X\",\"start\":2099,\"end\":2100}]",
+                       wide, wide + 1, wide + 1024, wide + 1025);
+        value = make(text, entities, &dropped);
+        assert_int_equal(dropped, 0);
+        assert_string_equal(text_of(entity(value, 0), "text"), "ü");
+        assert_int_equal(number(entity(value, 0), "start_byte"), wide);
+        assert_string_equal(text_of(entity(value, 1), "text"), "😀");
+        assert_int_equal(number(entity(value, 1), "start_byte"), wide + 1024 + 1);
+        assert_string_equal(text_of(entity(value, 2), "text"), "b");
+        assert_int_equal(number(entity(value, 2), "end_byte"), at);
+        cJSON_Delete(value);
+    }
+}
+
 static void the_record_keeps_to_its_schema(void **state)
 {
     FILE *f = fopen(SCHEMA_PATH, "rb");
@@ -299,6 +326,7 @@ int main(void)
         cmocka_unit_test(types_are_counted_by_name_however_they_are_escaped),
         cmocka_unit_test(many_spans_in_a_long_text_are_measured_fast),
         cmocka_unit_test(an_output_that_is_too_small_is_told),
+        cmocka_unit_test(places_are_right_on_both_sides_of_every_mark),
         cmocka_unit_test(the_record_keeps_to_its_schema),
     };
 
