@@ -51,8 +51,8 @@ static inline rd_kafka_t *bench_kafka_new(rd_kafka_type_t type, const char *cons
 }
 
 /*
- * How many partitions the topic has; or exit. A topic just made may not be known for a moment. The handle knows it then,
- * so that its first record is not late.
+ * How many partitions the topic has; or exit. A new topic may not be known for a moment. The handle knows it then, so
+ * that its first record is not late.
  */
 static inline int bench_partitions(rd_kafka_t *rk, const char *topic)
 {
