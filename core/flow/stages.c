@@ -156,6 +156,17 @@ static void submit(struct fg_pipeline *p)
     p->env->ops->submit(p->env, &w->work);
 }
 
+/* Into the queue at its place: what comes back is older than what waits, and in careful times nobody goes before it. */
+static void enqueue(struct fg_pipeline *p, struct fg_slot *slot)
+{
+    struct fg_list *at = p->to_work.next;
+
+    while (at != &p->to_work && fg_container_of(at, struct fg_slot, queue)->seq < slot->seq)
+        at = at->next;
+    fg_list_append(at, &slot->queue); /* before `at` */
+    p->n_to_work++;
+}
+
 void fg_flow_step_work(struct fg_pipeline *p)
 {
     struct fg_list *l, *next;
@@ -168,8 +179,7 @@ void fg_flow_step_work(struct fg_pipeline *p)
             continue;
         }
         fg_list_remove(l);
-        fg_list_append(&p->to_work, l);
-        p->n_to_work++;
+        enqueue(p, slot);
     }
     while (p->works_out < WORKS_PER_WORKER * p->env->n_workers && next_slot(p))
         submit(p);
