@@ -101,8 +101,11 @@ static bool is_outage(const struct fg_pipeline *p, const struct fg_item *item, c
 {
     if (fg_error_is_outage(err))
         return true;
-    return err->code == FG_E_TIMEOUT && item->answers_seen == p->sink_answers &&
-           (item->answers_first == p->sink_answers || !is_last(p));
+    if (err->code != FG_E_TIMEOUT || item->answers_seen != p->sink_answers)
+        return false;
+    if (p->careful_left) /* then it is alone each time: others were asked, and answered, between this time and the last */
+        return item->answers_before == p->sink_answers;
+    return item->answers_first == p->sink_answers || !is_last(p);
 }
 
 static void item_failed(struct fg_item *item, bool probe, const struct fg_error *err)
@@ -290,9 +293,10 @@ static void send(struct fg_pipeline *p)
     for (size_t i = 0; i < n; i++) {
         struct fg_item *item = item_at(fg_list_pop(&p->to_sink));
         item->queued = FG_ITEM_FREE;
-        item->answers_seen = p->sink_answers;
         if (item->attempts + item->silences == 0)
-            item->answers_first = p->sink_answers;
+            item->answers_first = item->answers_seen = p->sink_answers;
+        item->answers_before = item->answers_seen;
+        item->answers_seen = p->sink_answers;
         d->entries[i].item = item;
         d->entries[i].record = fg_record_ref(item->record);
     }
@@ -324,7 +328,7 @@ void fg_flow_step_deliver(struct fg_pipeline *p)
             return;
         }
         p->probing = p->outage;
-        if (p->probing && !p->careful_left)
+        if (p->probing)
             choose_probe(p);
         send(p);
     }

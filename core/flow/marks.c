@@ -148,9 +148,11 @@ bool fg_flow_may_handle(struct fg_pipeline *p, struct fg_slot *slot)
     }
     if (!p->careful_left)
         return true;
+    if (p->outage) /* anybody may ask whether it is over, else one that is never answered holds all for ever */
+        return want_name(p, NULL);
     if (slot != oldest_open(p))
         return false;
-    if (p->outage || partition->moved)
+    if (partition->moved)
         return want_name(p, NULL);
     hits = hits_of(partition, slot);
     if (hits < p->c.attempts)

@@ -66,7 +66,8 @@ struct fg_item {
     enum fg_item_queue queued; /* READY: in to_sink, RETRY: in sink_retries, FREE: not yet let go, or in a delivery */
     unsigned attempts;         /* at the sink; outages don't count */
     unsigned silences;         /* time-outs while the sink had an answer for nobody: they don't count either */
-    uint64_t answers_first, answers_seen; /* fg_pipeline::sink_answers when it was sent first, and last */
+    /* fg_pipeline::sink_answers when it was sent first, the time before the last, and last */
+    uint64_t answers_first, answers_before, answers_seen;
     uint64_t due_ms;           /* in fg_pipeline::sink_retries: not before */
     struct fg_list link;       /* fg_pipeline::to_sink or ::sink_retries; unlinked while in a delivery */
 };
