@@ -14,7 +14,8 @@
 #include "host/process.h"
 
 static const struct fg_cli_command *const commands[] = {
-    &fg_cli_run, &fg_cli_validate, &fg_cli_schema, &fg_cli_plugins, &fg_cli_demo,
+    &fg_cli_run,    &fg_cli_validate, &fg_cli_schema, &fg_cli_plugins,
+    &fg_cli_topics, &fg_cli_replay,   &fg_cli_tail,   &fg_cli_demo,
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 

@@ -42,7 +42,8 @@ struct fg_cli_command {
     int (*run)(struct fg_cli *cli, void *state, int argc, char **argv); /* argv: what is no option */
 };
 
-extern const struct fg_cli_command fg_cli_run, fg_cli_validate, fg_cli_schema, fg_cli_plugins, fg_cli_demo;
+extern const struct fg_cli_command fg_cli_run, fg_cli_validate, fg_cli_schema, fg_cli_plugins, fg_cli_topics,
+    fg_cli_replay, fg_cli_tail, fg_cli_demo;
 
 int fg_cli_main(uv_loop_t *loop, int argc, char **argv);
 

@@ -125,6 +125,10 @@ struct fg_config *fg_config_free(struct fg_config *config);
 /* Every secret text in it, for the log to blank. */
 void fg_config_secrets(const struct fg_config *config, fg_write_cb cb, void *arg);
 
+/* The k-th topic of the file and what it is for: "input", "output", "dead-letters", "cursors". NULL past the end. */
+const char *fg_config_topic_at(const struct fg_config *config, size_t k, const char **ret_role,
+                               const char **ret_pipeline);
+
 /* The tables of the file itself, for schema, docs and tests. NULL-name ended. */
 struct fg_config_table {
     const char *path; /* "kafka", "http", "limits", "pipelines.*" */

@@ -81,6 +81,3 @@ void fg_instance_close(struct fg_instance *instance); /* repeatable */
 int fg_process_open_bus(struct fg_process *process, struct fg_error *err);
 void fg_follow_stop_all(struct fg_process *process);
 void fg_process_follow_gone(struct fg_process *process); /* one of them is freed */
-/* The k-th topic of the file and what it is for: "input", "output", "dead-letters", "cursors". NULL past the end. */
-const char *fg_config_topic_at(const struct fg_config *config, size_t k, const char **ret_role,
-                               const char **ret_pipeline);

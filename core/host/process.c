@@ -285,7 +285,7 @@ static char *host_name(void)
     return strdup(name);
 }
 
-int fg_process_start(const struct fg_process_config *config, struct fg_process **ret, struct fg_error *err)
+static struct fg_process *process_new(const struct fg_process_config *config)
 {
     struct fg_process *p = fg_calloc(1, sizeof(*p));
 
@@ -298,12 +298,85 @@ int fg_process_start(const struct fg_process_config *config, struct fg_process *
     p->started_ms = fg_clock_wall_ms(&fg_clock_system);
     p->started_mono_ms = fg_clock_mono_ns(&fg_clock_system) / 1000000u;
     fg_list_init(&p->follows);
+    return p;
+}
+
+int fg_process_start(const struct fg_process_config *config, struct fg_process **ret, struct fg_error *err)
+{
+    struct fg_process *p = process_new(config);
+
     *ret = p;
     if (open_all(p, err) < 0)
         return fg_pass(-1);
     for (size_t i = 0; i < p->n_pipelines; i++)
         fg_pipeline_start(p->pipelines[i].flow);
     return 0;
+}
+
+/* The transforms of pipelines with a source, begun: nothing else of a pipeline is opened. */
+static int open_transforms(struct fg_process *p, struct fg_error *err)
+{
+    p->instances = fg_calloc(count_instances(p) + 1, sizeof(*p->instances));
+    p->pipelines = fg_calloc(p->config->n_pipelines ? p->config->n_pipelines : 1, sizeof(*p->pipelines));
+    for (size_t i = 0; i < p->config->n_pipelines; i++) {
+        const struct fg_config_pipeline *c = &p->config->pipelines[i];
+        struct fg_process_pipeline *pp = &p->pipelines[p->n_pipelines++];
+        void **selves;
+
+        *pp = (struct fg_process_pipeline){ .process = p, .config = c, .outputs = outputs_of(c) };
+        pp->stages = fg_calloc(c->n_transforms + 1, sizeof(*pp->stages));
+        pp->selves = selves = fg_calloc(c->n_transforms * p->env->n_workers + 1, sizeof(*pp->selves));
+        for (size_t k = 0; c->source.file && k < c->n_transforms; k++)
+            if (open_stage(pp, &c->transforms[k], &selves, err) < 0)
+                return fg_pass(-1);
+    }
+    return start_instances(p, err);
+}
+
+int fg_process_prepare(const struct fg_process_config *config, bool transforms, struct fg_process **ret,
+                       struct fg_error *err)
+{
+    struct fg_process *p = process_new(config);
+
+    *ret = p;
+    if (open_shared(p, err) < 0 || (transforms && open_transforms(p, err) < 0))
+        return fg_pass(-1);
+    return 0;
+}
+
+struct fg_bus *fg_process_bus(const struct fg_process *p)
+{
+    return p->bus;
+}
+
+struct fg_env *fg_process_env(const struct fg_process *p)
+{
+    return p->env;
+}
+
+struct fg_budget *fg_process_budget(struct fg_process *p)
+{
+    return &p->budget;
+}
+
+void fg_process_route(const struct fg_process *p, size_t k, struct fg_replay_route *ret)
+{
+    const struct fg_process_pipeline *pp = &p->pipelines[k];
+    const struct fg_config_pipeline *c = pp->config;
+
+    *ret = (struct fg_replay_route){
+        .pipeline = c->name,
+        .source = c->source.file != NULL,
+        .sink = c->sink.file != NULL,
+        .transforms = pp->stages,
+        .n_transforms = pp->n_stages,
+        .outputs = pp->outputs,
+        .n_outputs = c->o.output.len,
+    };
+    if (c->o.input) {
+        ret->inputs = c->o.input->topic ? &c->o.input->topic : c->o.input->topics.items;
+        ret->n_inputs = c->o.input->topic ? 1 : c->o.input->topics.len;
+    }
 }
 
 const char *fg_process_http_address(const struct fg_process *p)

@@ -9,6 +9,7 @@
 
 #include <uv.h>
 
+#include "flow/replay.h"
 #include "host/config.h"
 
 struct fg_process;
@@ -26,6 +27,17 @@ struct fg_process_config {
  * start is stopped and freed like any other.
  */
 int fg_process_start(const struct fg_process_config *config, struct fg_process **ret, struct fg_error *err);
+/*
+ * For commands that work on the file's topics themselves: opens Kafka and workers, and with @transforms the transforms
+ * of pipelines with a source; no pipeline runs, no port is opened. To be stopped and freed like any other.
+ */
+int fg_process_prepare(const struct fg_process_config *config, bool transforms, struct fg_process **ret,
+                       struct fg_error *err);
+struct fg_bus *fg_process_bus(const struct fg_process *process); /* NULL: the file has no Kafka */
+struct fg_env *fg_process_env(const struct fg_process *process);
+struct fg_budget *fg_process_budget(struct fg_process *process);
+/* The k-th pipeline of the file, of a process prepared with its transforms. */
+void fg_process_route(const struct fg_process *process, size_t k, struct fg_replay_route *ret);
 /* Drains within limits.stop, or at once; a second call with @now cuts a drain short. stopped(arg) once, then free. */
 void fg_process_stop(struct fg_process *process, bool now, fg_done_cb stopped, void *arg);
 struct fg_process *fg_process_free(struct fg_process *process);
