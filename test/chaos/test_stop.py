@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SIGTERM under load: drained and ended within limits.stop; a second one ends it at once; nothing is lost either way."""
+import signal
+import time
+
+import pytest
+
+STOP_S = 5
+EXIT_S = 10   # limits.stop, and time to close on a busy machine
+AT_ONCE_S = 5
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_stop(new_run, form, times):
+    run = new_run("SIGTERM" if times == 1 else "SIGTERM twice")
+    run.service.latency = 0.02
+    replica = run.add("both", limits={"stop": f"{STOP_S}s"})
+    run.issue_steadily(form(60, 100))
+    run.wait_flow()
+    for number in range(form(3, 30)):
+        hanging = number % 2 == 1
+        if hanging:
+            run.service.fault("silence")  # then draining cannot come to its end
+        run.pause(0.2, 1.5)
+        run.fault_begins()
+        began = time.monotonic()
+        replica.signal(signal.SIGTERM)
+        if times == 2:
+            replica.process.wait_log("draining")  # two signals at once would be one
+            replica.signal(signal.SIGTERM)
+        replica.process.wait_exit(0, timeout=EXIT_S * 3)
+        took = time.monotonic() - began
+        assert took <= (EXIT_S if times == 1 else AT_ONCE_S), f"{took:.1f} s until the end"
+        run.service.heal()
+        replica.start()
+        run.fault_ends()
+        run.wait_flow()
+    run.check()
