@@ -288,6 +288,8 @@ class Kafka:
         self.plain = env["FRAGUA_KAFKA_PLAIN"]
         self.ssl = env["FRAGUA_KAFKA_SSL"]
         self.sasl_ssl = env["FRAGUA_KAFKA_SASL_SSL"]
+        self.detour = env.get("FRAGUA_KAFKA_DETOUR")  # where a test's proxies listen, one for each node,
+        self.detour_to = env.get("FRAGUA_KAFKA_DETOUR_TO")  # and where they lead
         self.user = env["FRAGUA_KAFKA_USER"]
         self.password = env["FRAGUA_KAFKA_PASSWORD"]
         self.tls = Path(env["FRAGUA_KAFKA_TLS"])

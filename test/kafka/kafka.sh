@@ -10,6 +10,8 @@
 # A started bed is described by DIR/env, which a shell can source:
 #   FRAGUA_KAFKA_DIR FRAGUA_KAFKA_NODES            DIR as an absolute path; how many nodes
 #   FRAGUA_KAFKA_PLAIN _SSL _SASL_SSL              bootstrap lists: plain text; mutual TLS; TLS with SASL PLAIN or SCRAM
+#   FRAGUA_KAFKA_DETOUR _DETOUR_TO                 plain text by way of proxies that a test puts up: they listen at the
+#                                                  addresses of the first list, and lead to those of the second
 #   FRAGUA_KAFKA_USER _PASSWORD                    for SASL (PLAIN, SCRAM-SHA-256, SCRAM-SHA-512)
 #   FRAGUA_KAFKA_TLS                               the folder that certs.sh describes
 # From the environment: HEAP (512m) for each node; TIER, how far Java compiles (1); XDG_CACHE_HOME; FRAGUA_KAFKA_EXTRA,
@@ -21,6 +23,7 @@ cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/fragua
 heap=${HEAP:-512m}
 user=fragua
 password=forge-and-anvil
+each=6 # ports of a node: plain text, mutual TLS, SASL, control, the detour's listener, where the detour is to begin
 start_timeout_s=120
 stop_timeout_s=30
 
@@ -53,10 +56,10 @@ jars() { # prints the folder; the name holds the pom's sum, so that a changed ve
 }
 
 # Addresses, not names: where "localhost" is ::1 first, each client would first be refused there.
-addresses() { # OFFSET of the listener within a node's four ports
+addresses() { # OFFSET of the listener within a node's ports
     local node list=
     for ((node = 0; node < nodes; node++)); do
-        list+=${list:+,}127.0.0.1:${ports[node * 4 + $1]}
+        list+=${list:+,}127.0.0.1:${ports[node * each + $1]}
     done
     echo "$list"
 }
@@ -64,13 +67,13 @@ addresses() { # OFFSET of the listener within a node's four ports
 voters() {
     local node list=
     for ((node = 0; node < nodes; node++)); do
-        list+=${list:+,}$node@127.0.0.1:${ports[node * 4 + 3]}
+        list+=${list:+,}$node@127.0.0.1:${ports[node * each + 3]}
     done
     echo "$list"
 }
 
 properties() { # NODE
-    local at=$(($1 * 4)) copies=1 in_sync=1
+    local at=$(($1 * each)) copies=1 in_sync=1
     if [ "$nodes" -ge 3 ]; then
         copies=3 in_sync=2
     fi
@@ -81,9 +84,9 @@ node.id=$1
 process.roles=broker,controller
 controller.quorum.voters=$(voters)
 controller.listener.names=CONTROL
-listeners=$listeners,CONTROL://$host:${ports[at + 3]}
-advertised.listeners=$listeners
-listener.security.protocol.map=PLAIN:PLAINTEXT,MTLS:SSL,SASL:SASL_SSL,CONTROL:PLAINTEXT
+listeners=$listeners,DETOUR://$host:${ports[at + 4]},CONTROL://$host:${ports[at + 3]}
+advertised.listeners=$listeners,DETOUR://$host:${ports[at + 5]}
+listener.security.protocol.map=PLAIN:PLAINTEXT,MTLS:SSL,SASL:SASL_SSL,DETOUR:PLAINTEXT,CONTROL:PLAINTEXT
 inter.broker.listener.name=PLAIN
 log.dirs=$dir/node$1/log
 
@@ -132,8 +135,9 @@ describe() { # what tests source; written last, so that its presence means ready
     local name
     FRAGUA_KAFKA_DIR=$dir FRAGUA_KAFKA_NODES=$nodes FRAGUA_KAFKA_TLS=$dir/tls
     FRAGUA_KAFKA_PLAIN=$(addresses 0) FRAGUA_KAFKA_SSL=$(addresses 1) FRAGUA_KAFKA_SASL_SSL=$(addresses 2)
+    FRAGUA_KAFKA_DETOUR=$(addresses 5) FRAGUA_KAFKA_DETOUR_TO=$(addresses 4)
     FRAGUA_KAFKA_USER=$user FRAGUA_KAFKA_PASSWORD=$password
-    for name in DIR NODES PLAIN SSL SASL_SSL USER PASSWORD TLS; do
+    for name in DIR NODES PLAIN SSL SASL_SSL DETOUR DETOUR_TO USER PASSWORD TLS; do
         name=FRAGUA_KAFKA_$name
         printf '%s=%q\n' "$name" "${!name}"
     done >"$dir/env.part"
@@ -190,7 +194,7 @@ start() {
     [ ! -e "$dir/node0" ] || ! running "$dir/node0" || die "a bed already runs in $dir"
     rm -f "$dir/env"
     "$here/certs.sh" "$dir/tls"
-    read -ra ports < <(python3 "$here/ports.py" $((nodes * 4)))
+    read -ra ports < <(python3 "$here/ports.py" $((nodes * each)))
     if [ ! -s "$dir/cluster-id" ]; then
         head -c 16 /dev/urandom | base64 | tr '+/' '-_' | sed 's/^-/a/; s/=*$//' >"$dir/cluster-id"
     fi
@@ -243,7 +247,7 @@ if [ "$command" = get ]; then
     jars
     exit
 fi
-[ $# -ge 2 ] || { sed -n '3,17s/^# \{0,1\}//p' "$0" >&2; exit 64; }
+[ $# -ge 2 ] || { sed -n '3,19s/^# \{0,1\}//p' "$0" >&2; exit 64; }
 mkdir -p "$2"
 dir=$(cd "$2" && pwd)
 case $command in
