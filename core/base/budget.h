@@ -24,7 +24,7 @@ struct fg_budget_waiter {
     void (*cb)(struct fg_budget_waiter *waiter);
 };
 
-/* What may come of bytes beside themselves while they are worked on: twice as much, or a part of the budget, the less. */
+/* What may come of bytes beside themselves while they are worked on: twice as much, at most this part of the budget. */
 #define FG_BUDGET_GROWTH      2u
 #define FG_BUDGET_GROWTH_PART 16u
 

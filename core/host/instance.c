@@ -10,6 +10,8 @@
 #include "flow/record.h"
 #include "host/process-private.h"
 
+#define SMALL_ANSWER_MAX ((size_t)1 << 20) /* bytes: a source's answer of at most this is no input, such as a token */
+
 static struct fg_instance *instance_of(struct fg_host *host)
 {
     return (struct fg_instance *)host; /* host is its first member */
@@ -165,8 +167,21 @@ static struct fg_http_call *svc_http_send(struct fg_host *host, const struct fg_
                                           void *arg, struct fg_error *err)
 {
     struct fg_slice bearer = req->bearer ? fg_secret_text(req->bearer) : FG_SLICE_NULL;
+    const struct fg_instance *i = instance_of(host);
+    struct fg_http_call *call = fg_http_client_send(i->process->client, req, bearer, done, arg, err);
 
-    return fg_http_client_send(instance_of(host)->process->client, req, bearer, done, arg, err);
+    /* what a source reads can wait for room; what others ask for makes records leave */
+    if (call && (i->ops->kind != FG_KIND_SOURCE || req->body_max <= SMALL_ANSWER_MAX))
+        fg_http_client_must(call);
+    return call;
+}
+
+static struct fg_record *svc_http_take_body(struct fg_host *host, const struct fg_http_response *res)
+{
+    size_t len = 0, charged = 0;
+    char *bytes = fg_http_client_take_body(res, &len, &charged);
+
+    return bytes ? fg_record_adopt(&instance_of(host)->process->budget, bytes, len, charged) : NULL;
 }
 
 static int svc_report(struct fg_host *host, enum fg_report what, const char *name, fg_write_cb write, void *arg,
@@ -227,6 +242,7 @@ const struct fg_services fg_host_services = {
     .delivery_done = fg_delivery_done,
     .http_send = svc_http_send,
     .http_cancel = fg_http_client_cancel,
+    .http_take_body = svc_http_take_body,
     .exchange_method = fg_exchange_method,
     .exchange_path = fg_exchange_path,
     .exchange_param = fg_exchange_param,

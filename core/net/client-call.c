@@ -34,6 +34,7 @@ struct fg_http_call *client_call_take(struct fg_http_client *client)
     call = fg_calloc(1, sizeof(*call));
     fg_list_init(&call->link);
     fg_list_init(&call->due);
+    fg_list_init(&call->paused);
     call->client = client;
     call->head = FG_BUF_INIT(HEAD_BYTES_MAX);
     call->easy = curl_easy_init();
@@ -59,6 +60,8 @@ static void make_idle(struct fg_http_call *call)
     call->host = NULL;
     call->state = CALL_IDLE;
     fg_buf_clear(&call->head);
+    client_room_give(call);
+    call->must = false;
     if (call->body.cap > IDLE_BYTES_MAX)
         fg_buf_deinit(&call->body);
     else
@@ -93,6 +96,7 @@ static void leave(struct fg_http_call *call)
 
     fg_list_remove(&call->link);
     fg_list_remove(&call->due);
+    fg_list_remove(&call->paused);
     if (call->state == CALL_RUNNING) {
         curl_multi_remove_handle(client->multi, call->easy);
         fg_assert(call->host->running > 0);
@@ -158,6 +162,19 @@ void client_call_fail(struct fg_http_call *call, int code, unsigned flags, const
     finish(call, NULL, &err);
 }
 
+/* Deadlines are mostly alike, so the place is near the end. */
+void client_call_insert_due(struct fg_http_call *call)
+{
+    struct fg_http_client *client = call->client;
+    struct fg_list *before = client->due.prev;
+
+    while (before != &client->due && fg_container_of(before, struct fg_http_call, due)->due_ms > call->due_ms)
+        before = before->prev;
+    fg_list_append(before->next, &call->due);
+    if (client->due.next == &call->due)
+        client_loop_due(client);
+}
+
 void client_call_expire(struct fg_http_client *client)
 {
     while (!client->closing && !fg_list_empty(&client->due)) {
@@ -167,6 +184,12 @@ void client_call_expire(struct fg_http_client *client)
         /* freed calls have left the list, unseen by the analyzer: NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
         if (call->due_ms > client_now_ms())
             break;
+        if (!fg_list_empty(&call->paused)) {
+            (void)snprintf(what, sizeof(what), "no room for the answer in the byte budget for %llu ms (limits.memory)",
+                           (unsigned long long)client->room_wait_ms);
+            client_call_fail(call, FG_E_NO_ROOM, FG_ERROR_RETRIABLE, what);
+            continue;
+        }
         (void)snprintf(what, sizeof(what), "no whole answer within %llu ms%s",
                        (unsigned long long)(call->due_ms - call->sent_ms),
                        call->state == CALL_WAITING ? ", all of it waiting for a connection" : "");
@@ -202,11 +225,11 @@ void client_call_fail_running(struct fg_http_client *client, const char *what)
 
 static void finish_transfer(struct fg_http_call *call, CURLcode code)
 {
-    struct fg_http_response res = { 0 };
+    struct client_answer answer = { .call = call };
     struct fg_error err = FG_ERROR_NULL;
     long status = 0;
 
-    if (code == CURLE_OK && call->trouble == TROUBLE_NONE && !client_response_read(call, &res))
+    if (code == CURLE_OK && call->trouble == TROUBLE_NONE && !client_response_read(call, &answer.res))
         call->trouble = TROUBLE_HEAD;
     if (code != CURLE_OK || call->trouble != TROUBLE_NONE) {
         client_error_of(call, code, &err);
@@ -214,8 +237,8 @@ static void finish_transfer(struct fg_http_call *call, CURLcode code)
         return;
     }
     (void)curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
-    res.status = (int)status;
-    finish(call, &res, NULL);
+    answer.res.status = (int)status;
+    finish(call, &answer.res, NULL);
 }
 
 void client_call_drain(struct fg_http_client *client)

@@ -261,6 +261,17 @@ void client_loop_due(struct fg_http_client *client)
     uv_timer_start(&client->due_timer, on_due, first->due_ms > now ? first->due_ms - now : 1, 0);
 }
 
+static void on_room(uv_timer_t *timer)
+{
+    client_room_look(timer->data);
+}
+
+void client_loop_room(struct fg_http_client *client, uint64_t in_ms)
+{
+    if (!client->closing)
+        uv_timer_start(&client->room_timer, on_room, in_ms, 0);
+}
+
 int client_loop_init(struct fg_http_client *client, struct fg_error *err)
 {
     client->multi = curl_multi_init();
@@ -276,9 +287,10 @@ int client_loop_init(struct fg_http_client *client, struct fg_error *err)
     curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long)client->connections_max);
     uv_timer_init(client->loop, &client->curl_timer);
     uv_timer_init(client->loop, &client->due_timer);
+    uv_timer_init(client->loop, &client->room_timer);
     uv_idle_init(client->loop, &client->kick);
-    client->curl_timer.data = client->due_timer.data = client->kick.data = client;
-    client->handles = 3;
+    client->curl_timer.data = client->due_timer.data = client->room_timer.data = client->kick.data = client;
+    client->handles = 4;
     return 0;
 }
 
@@ -288,5 +300,6 @@ void client_loop_close(struct fg_http_client *client)
         watch_drop(client, (curl_socket_t)fd); /* only resolvers' are left */
     uv_close((uv_handle_t *)&client->curl_timer, handle_closed);
     uv_close((uv_handle_t *)&client->due_timer, handle_closed);
+    uv_close((uv_handle_t *)&client->room_timer, handle_closed);
     uv_close((uv_handle_t *)&client->kick, handle_closed);
 }

@@ -24,7 +24,7 @@
 enum {
     CALLS_MAX = 4096,                /* running and waiting: more are refused by send with FG_E_LIMIT, retriable */
     IDLE_CALLS_MAX = 64,             /* kept for use again; more are freed */
-    IDLE_BYTES_MAX = 64 * 1024,      /* a body buffer that grew past this is freed, not kept */
+    IDLE_BYTES_MAX = 16 * 1024,      /* a body buffer that grew past this is freed, not kept */
     HEADERS_MAX = 100,               /* fields of a request (FG_E_CONFIG) and of an answer (FG_E_LIMIT) */
     HEAD_BYTES_MAX = 64 * 1024,      /* all fields of an answer: FG_E_LIMIT */
     HEADER_NAME_MAX = 255,           /* bytes of a request field's name: FG_E_CONFIG */
@@ -39,13 +39,24 @@ enum {
     TLS_CA_BYTES_MAX = 4 * 1024 * 1024, /* all of a folder: FG_E_CONFIG */
     TLS_SETS_MAX = 64,               /* sets of files kept in memory; the oldest unused one goes */
     TLS_FRESH_MS = 1000,             /* files are read again when older than this */
+    ROOM_STEP = 16 * 1024,           /* bytes charged at a time where the answer's length is not known */
+    ROOM_LOOK_MS = 20,               /* how often paused answers look for room */
+    ROOM_WAIT_MS = 60000,            /* and how long, where it is not said: then FG_E_NO_ROOM */
     WHERE_MAX = 128,                 /* "https://host/path" in messages is cut here */
 };
 
 enum call_state { CALL_IDLE, CALL_WAITING, CALL_RUNNING, CALL_BROKEN, CALL_DONE };
 
 /* Why one of our callbacks stopped a transfer: curl only knows that it was stopped. */
-enum call_trouble { TROUBLE_NONE, TROUBLE_BODY_MAX, TROUBLE_HEAD_MAX, TROUBLE_HEAD, TROUBLE_MEMORY, TROUBLE_PEER };
+enum call_trouble {
+    TROUBLE_NONE,
+    TROUBLE_BODY_MAX,
+    TROUBLE_HEAD_MAX,
+    TROUBLE_HEAD,
+    TROUBLE_MEMORY,
+    TROUBLE_PEER,
+    TROUBLE_BUDGET, /* larger than the whole budget */
+};
 
 struct client_host {
     struct fg_list link;    /* client.hosts */
@@ -84,6 +95,12 @@ struct fg_http_call {
     fg_http_done_cb done;
     void *arg;
     uint64_t sent_ms, due_ms;
+    struct fg_list paused;   /* client.paused, in the order in which they stopped */
+    uint64_t left_ms;        /* paused: of its own time */
+    size_t held;             /* paused: bytes of the body that curl holds */
+    size_t room;             /* bytes that its body may come to without asking again */
+    size_t charged;          /* for it */
+    bool must;               /* see fg_http_client_must() */
     struct fg_buf head; /* "name: value\0" for each field */
     struct fg_buf body;
     size_t n_fields;
@@ -111,7 +128,7 @@ struct client_watch {
 struct fg_http_client {
     uv_loop_t *loop;
     CURLM *multi;
-    uv_timer_t curl_timer, due_timer;
+    uv_timer_t curl_timer, due_timer, room_timer;
     uv_idle_t kick; /* curl's "at once": runs after the present callback, before the loop waits */
     size_t handles; /* not yet closed */
     size_t connections_max, host_connections_max;
@@ -119,6 +136,12 @@ struct fg_http_client {
     struct fg_metrics *metrics;
     struct fg_list hosts, idle, running, broken;
     struct fg_list due; /* sorted by due_ms */
+    struct fg_list paused;
+    struct fg_budget *budget;   /* NULL: none */
+    uint64_t room_wait_ms;
+    struct fg_http_call *over;  /* the one that may be over the limit; NULL: none */
+    size_t body_bytes;          /* charged, */
+    size_t input_bytes;         /* and of them those for answers that are no must */
     struct fg_list tls_sets;
     size_t n_calls, n_running, n_idle, n_kept_hosts;
     struct client_watch **watches; /* array of n_watches by fd */
@@ -135,6 +158,7 @@ curl_socket_t client_loop_open(void *call, curlsocktype purpose, struct curl_soc
 int client_loop_close_socket(void *client, curl_socket_t fd);
 void client_loop_kick(struct fg_http_client *client); /* soon, not from here */
 void client_loop_due(struct fg_http_client *client); /* sets the timer to the first deadline */
+void client_loop_room(struct fg_http_client *client, uint64_t in_ms); /* looks for room then */
 
 /* client-call.c: the life of a call */
 struct fg_http_call *client_call_take(struct fg_http_client *client); /* NULL: no memory */
@@ -147,6 +171,16 @@ void client_call_drain(struct fg_http_client *client);     /* finished transfers
 void client_call_fail_broken(struct fg_http_client *client); /* those that could not start */
 void client_call_fail_running(struct fg_http_client *client, const char *what);
 void client_call_free(struct fg_http_call *call);
+void client_call_insert_due(struct fg_http_call *call); /* by its due_ms */
+
+/* client-room.c: what bodies take of the byte budget */
+enum client_room { CLIENT_ROOM, CLIENT_ROOM_LATER, CLIENT_ROOM_NEVER };
+enum client_room client_room_take(struct fg_http_call *call, size_t len); /* for so many bytes more */
+size_t client_room_announced(const struct fg_http_call *call); /* bytes of body; 0: not known */
+void client_room_pause(struct fg_http_call *call, size_t len); /* which this piece has */
+void client_room_look(struct fg_http_client *client); /* paused calls go on where they can */
+void client_room_give(struct fg_http_call *call);     /* its body is gone; repeatable */
+size_t client_room_pass(struct fg_http_call *call);   /* its body goes to somebody else, with this charge */
 
 /* client-host.c: lines and figures of a host */
 struct client_host *client_host_get(struct fg_http_client *client, const char *origin, const char *label);
@@ -179,6 +213,12 @@ bool client_peer_private(const struct sockaddr *address);
 bool client_peer_private_text(const char *address); /* what is no address counts as private */
 /* "127.0.0.1", for messages */
 void client_peer_text(const struct sockaddr *address, char ret[INET6_ADDRSTRLEN]);
+
+/* What finish() hands out, so that the call can be found behind the answer. */
+struct client_answer {
+    struct fg_http_response res;
+    struct fg_http_call *call;
+};
 
 static inline uint64_t client_now_ms(void)
 {

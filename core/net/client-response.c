@@ -13,10 +13,20 @@ static size_t stop(struct fg_http_call *call, enum call_trouble why)
 static size_t on_body(char *bytes, size_t one, size_t len, void *arg)
 {
     struct fg_http_call *call = arg;
+    size_t announced = call->body.len == 0 ? client_room_announced(call) : 0;
 
     (void)one;
-    if (len > call->body.max - call->body.len)
+    if (len > call->body.max - call->body.len || announced > call->body.max)
         return stop(call, TROUBLE_BODY_MAX);
+    switch (client_room_take(call, len)) {
+    case CLIENT_ROOM_LATER:
+        client_room_pause(call, len);
+        return CURL_WRITEFUNC_PAUSE;
+    case CLIENT_ROOM_NEVER: return stop(call, TROUBLE_BUDGET);
+    case CLIENT_ROOM: break;
+    }
+    if (announced && !fg_buf_reserve(&call->body, announced))
+        return stop(call, TROUBLE_MEMORY);
     fg_buf_add(&call->body, bytes, len);
     return call->body.failed ? stop(call, TROUBLE_MEMORY) : len;
 }

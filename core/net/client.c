@@ -19,6 +19,8 @@ int fg_http_client_new(const struct fg_http_client_config *config, struct fg_htt
     client = fg_calloc(1, sizeof(*client));
     client->loop = config->loop;
     client->metrics = config->metrics;
+    client->budget = config->budget;
+    client->room_wait_ms = config->room_wait_ms ? config->room_wait_ms : ROOM_WAIT_MS;
     client->connections_max = config->connections_max ? config->connections_max : CONNECTIONS_MAX;
     client->host_connections_max = config->host_connections_max ? config->host_connections_max : HOST_CONNECTIONS_MAX;
     client->user_agent =
@@ -28,6 +30,7 @@ int fg_http_client_new(const struct fg_http_client_config *config, struct fg_htt
     fg_list_init(&client->running);
     fg_list_init(&client->broken);
     fg_list_init(&client->due);
+    fg_list_init(&client->paused);
     fg_list_init(&client->tls_sets);
     r = client_loop_init(client, err);
     if (r < 0) {
@@ -65,18 +68,6 @@ void fg_http_client_close(struct fg_http_client *client, fg_done_cb closed, void
     client_loop_close(client);
 }
 
-/* Deadlines are mostly alike, so the place is near the end. */
-static void insert_due(struct fg_http_client *client, struct fg_http_call *call)
-{
-    struct fg_list *before = client->due.prev;
-
-    while (before != &client->due && fg_container_of(before, struct fg_http_call, due)->due_ms > call->due_ms)
-        before = before->prev;
-    fg_list_append(before->next, &call->due);
-    if (client->due.next == &call->due)
-        client_loop_due(client);
-}
-
 struct fg_http_call *fg_http_client_send(struct fg_http_client *client, const struct fg_http_request *req,
                                          struct fg_slice bearer_text, fg_http_done_cb done, void *arg,
                                          struct fg_error *err)
@@ -108,7 +99,7 @@ struct fg_http_call *fg_http_client_send(struct fg_http_client *client, const st
     call->sent_ms = client_now_ms();
     call->due_ms = call->sent_ms + req->timeout_ms;
     client->n_calls++;
-    insert_due(client, call);
+    client_call_insert_due(call);
     call->state = CALL_WAITING;
     fg_list_append(&host->waiting, &call->link);
     client_host_next(client); /* starts this one if there is a slot */
@@ -119,6 +110,29 @@ void fg_http_client_cancel(struct fg_http_call *call)
 {
     if (call)
         client_call_drop(call);
+}
+
+void fg_http_client_must(struct fg_http_call *call)
+{
+    call->must = true;
+}
+
+char *fg_http_client_take_body(const struct fg_http_response *res, size_t *ret_len, size_t *ret_charged)
+{
+    const struct client_answer *answer = fg_container_of(res, const struct client_answer, res);
+    struct fg_http_call *call = answer->call;
+    char *bytes = fg_buf_steal(&call->body, ret_len);
+
+    *ret_charged = client_room_pass(call);
+    return bytes;
+}
+
+void fg_http_client_depth(const struct fg_http_client *client, struct fg_http_client_depth *ret)
+{
+    *ret = (struct fg_http_client_depth){ .waiting = client->n_calls - client->n_running, .running = client->n_running,
+                                          .body_bytes = client->body_bytes };
+    for (const struct fg_list *l = client->paused.next; l != &client->paused; l = l->next)
+        ret->paused++;
 }
 
 size_t fg_http_client_in_flight(const struct fg_http_client *client)

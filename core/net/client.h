@@ -11,6 +11,7 @@
 
 #include <uv.h>
 
+#include "base/budget.h"
 #include "base/metric.h"
 #include "fragua/http.h"
 
@@ -22,6 +23,15 @@ struct fg_http_client_config {
     size_t connections_max;       /* in all; 0: 256 */
     size_t host_connections_max;  /* to one host; 0: 64. More requests wait in line, within their deadline */
     const char *user_agent;       /* NULL: "fragua/VERSION" */
+    struct fg_budget *budget;     /* borrowed; NULL: bodies of answers are not charged */
+    uint32_t room_wait_ms;        /* how long an answer may wait for room in it; 0: 60 s */
+};
+
+/* What is there now, for metrics. */
+struct fg_http_client_depth {
+    size_t waiting, running; /* requests: for a connection, and with one */
+    size_t paused;           /* of the running ones: for room for their answers */
+    size_t body_bytes;       /* charged for answers */
 };
 
 int fg_http_client_new(const struct fg_http_client_config *config, struct fg_http_client **ret, struct fg_error *err);
@@ -39,4 +49,16 @@ struct fg_http_call *fg_http_client_send(struct fg_http_client *client, const st
                                          struct fg_slice bearer_text, fg_http_done_cb done, void *arg,
                                          struct fg_error *err);
 void fg_http_client_cancel(struct fg_http_call *call);
+/*
+ * Right after send: the answer makes records leave, or is little. It is let in over the budget when there is no room,
+ * one at a time. Without this it waits for room: the transfer is paused, its deadline too, and at last it fails with
+ * FG_E_NO_ROOM. One that could never fit fails at once with FG_E_LIMIT.
+ */
+void fg_http_client_must(struct fg_http_call *call);
+/*
+ * In done(): takes the body's bytes over, for free(), with what was charged for them. NULL: the body is empty, or was
+ * taken already.
+ */
+char *fg_http_client_take_body(const struct fg_http_response *res, size_t *ret_len, size_t *ret_charged);
+void fg_http_client_depth(const struct fg_http_client *client, struct fg_http_client_depth *ret);
 size_t fg_http_client_in_flight(const struct fg_http_client *client);

@@ -17,6 +17,7 @@ struct bed {
     uv_loop_t loop;
     struct peer peer;
     struct fg_metrics *metrics;
+    struct fg_budget budget;
     struct fg_http_client *client;
     bool closed;
 };
@@ -32,12 +33,17 @@ struct seen {
     size_t *total; /* also counted here; NULL: nowhere */
 };
 
-static inline void bed_start(struct bed *bed, size_t host_connections_max, size_t connections_max)
+/* @room: bytes of budget; 0: none. @room_wait_ms: see struct fg_http_client_config */
+static inline void bed_start_within(struct bed *bed, size_t host_connections_max, size_t connections_max, size_t room,
+                                    uint32_t room_wait_ms)
 {
     struct fg_error err = FG_ERROR_NULL;
-    struct fg_http_client_config config = { .loop = &bed->loop };
+    struct fg_http_client_config config = { .loop = &bed->loop, .room_wait_ms = room_wait_ms };
 
     memset(bed, 0, sizeof(*bed));
+    fg_budget_init(&bed->budget, room);
+    if (room)
+        config.budget = &bed->budget;
     (void)signal(SIGPIPE, SIG_IGN);
     (void)alarm(60); /* a hang ends the test */
     assert_int_equal(uv_loop_init(&bed->loop), 0);
@@ -46,6 +52,11 @@ static inline void bed_start(struct bed *bed, size_t host_connections_max, size_
     config.host_connections_max = host_connections_max;
     config.connections_max = connections_max;
     assert_int_equal(fg_http_client_new(&config, &bed->client, &err), 0);
+}
+
+static inline void bed_start(struct bed *bed, size_t host_connections_max, size_t connections_max)
+{
+    bed_start_within(bed, host_connections_max, connections_max, 0, 0);
 }
 
 static inline void bed_closed(void *arg)

@@ -295,10 +295,16 @@ static void x_abort(struct fg_exchange *x)
     x->aborted = x->ended = true;
 }
 
+static struct fg_record *fake_take_body(struct fg_host *host, const struct fg_http_response *res)
+{
+    return res->body.len ? fake_record_of(host, res->body) : NULL;
+}
+
 void fake_http_services(struct fg_services *svc)
 {
     svc->http_send = fake_send;
     svc->http_cancel = fake_cancel;
+    svc->http_take_body = fake_take_body;
     svc->exchange_method = x_method;
     svc->exchange_path = x_path;
     svc->exchange_param = x_param;

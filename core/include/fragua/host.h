@@ -142,6 +142,12 @@ struct fg_services {
     void (*follow_stop)(struct fg_follow *follow);
     /* The k-th topic that pipelines write to, with what for; NULL past the end. `role`: "output", "dead-letters". */
     const char *(*topic_at)(struct fg_host *host, size_t k, const char **ret_role, const char **ret_pipeline);
+
+    /*
+     * In http_send()'s done(): the answer's body as a record's value, without a copy; records made of its parts name it
+     * as their parent. It is charged already. res->body stays valid as long as the record. NULL: the body is empty.
+     */
+    struct fg_record *(*http_take_body)(struct fg_host *host, const struct fg_http_response *res);
 };
 
 /* One for each instance. The host embeds it in a struct of its own. */
