@@ -63,6 +63,8 @@ struct fg_pipeline_config {
     size_t commit_bytes;            /* so many bytes, */
     uint32_t commit_interval_ms;    /* or so old */
     uint32_t stop_ms;               /* limits.stop: drain at most so long */
+    size_t consumer_queue_bytes;    /* what Kafka's client fetches ahead, 0: its default; */
+    size_t producer_queue_bytes;    /* and what it has to send. Neither is charged to the budget */
     const char *instance;           /* for transactional.id "fragua-<name>-<instance>" */
     const struct fg_stage *source;  /* NULL: topics */
     const char *cursors_topic;      /* with a source */

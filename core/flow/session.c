@@ -119,6 +119,7 @@ static void open_producer(struct fg_pipeline *p)
 {
     static const struct fg_bus_producer_events events = {.ready = producer_ready, .trouble = producer_trouble};
     struct fg_bus_producer_config config = {
+        .queue_bytes_max = p->c.producer_queue_bytes,
         .transactional_id = p->exactly_once ? p->transactional_id : NULL,
         .topics = p->out_topics,
         .n_topics = p->n_out_topics,
@@ -310,7 +311,7 @@ bool fg_flow_open_consumer(struct fg_pipeline *p)
         .end = on_end,
         .trouble = consumer_trouble,
     };
-    struct fg_bus_consumer_config config = {.group = p->c.group};
+    struct fg_bus_consumer_config config = {.group = p->c.group, .queue_bytes_max = p->c.consumer_queue_bytes};
     struct fg_error err = FG_ERROR_NULL;
 
     p->intake->consumer_config(p, &config);

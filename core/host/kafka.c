@@ -9,6 +9,42 @@
 
 #define EMBEDDED_PARTITIONS 8 /* each keeps 5 MiB: enough for a demo's mail */
 
+/* What Kafka's clients may hold, together the fourth part of limits.memory; the rest is the budget of records. */
+#define QUEUES_PART        4u
+#define CONSUMER_WEIGHT    2u /* what it fetches ahead, and as much again that arrives while that is full */
+#define CONSUMER_BYTES_MAX ((size_t)32 << 20)
+#define PRODUCER_BYTES_MAX ((size_t)16 << 20)
+#define QUEUE_BYTES_MIN    ((size_t)1 << 20)
+
+static bool is_mine(const struct fg_process *process, const struct fg_config_pipeline *c)
+{
+    return process->config_role == FG_ROLE_BOTH || process->config_role == c->role;
+}
+
+static size_t between(size_t bytes, size_t max)
+{
+    return bytes < QUEUE_BYTES_MIN ? QUEUE_BYTES_MIN : bytes > max ? max : bytes;
+}
+
+size_t fg_process_kafka_bytes(struct fg_process *process)
+{
+    const struct fg_config *config = process->config;
+    size_t weights = 0, bytes = 0, memory = (size_t)config->limits.memory;
+
+    for (size_t i = 0; i < config->n_pipelines; i++)
+        if (is_mine(process, &config->pipelines[i]))
+            weights += 1 + (config->pipelines[i].source.file ? 0 : CONSUMER_WEIGHT);
+    if (weights == 0)
+        return 0;
+    process->producer_queue_bytes = between(memory / QUEUES_PART / weights, PRODUCER_BYTES_MAX);
+    process->consumer_queue_bytes = between(CONSUMER_WEIGHT * memory / QUEUES_PART / weights, CONSUMER_BYTES_MAX);
+    for (size_t i = 0; i < config->n_pipelines; i++)
+        if (is_mine(process, &config->pipelines[i]))
+            bytes += process->producer_queue_bytes +
+                     (config->pipelines[i].source.file ? CURSORS_QUEUE_BYTES : process->consumer_queue_bytes);
+    process->consumer_queue_bytes /= CONSUMER_WEIGHT;
+    return bytes < memory / 2 ? bytes : memory / 2;
+}
 
 /* The k-th topic of a pipeline; NULL past its end. */
 static const char *pipeline_topic(const struct fg_config *config, const struct fg_config_pipeline *p, size_t k,

@@ -11,6 +11,8 @@
 #include "net/client.h"
 #include "net/server.h"
 
+#define CURSORS_QUEUE_BYTES ((size_t)1 << 20) /* a source's consumer reads small records, once */
+
 /* One instance of a plugin. Its address is the plugin's struct fg_host. */
 struct fg_instance {
     struct fg_host host; /* first */
@@ -46,7 +48,9 @@ struct fg_process {
     enum fg_role config_role; /* which pipelines run */
     char *instance; /* owned */
     struct fg_metrics *metrics;
-    struct fg_budget budget;
+    struct fg_budget budget;     /* limits.memory without what Kafka's clients may hold */
+    size_t consumer_queue_bytes; /* of each consumer and producer */
+    size_t producer_queue_bytes;
     struct fg_env *env;
     struct fg_bus *bus; /* NULL: no Kafka in the file */
     struct fg_http_client *client;
@@ -78,6 +82,8 @@ int fg_instance_start(struct fg_instance *instance, struct fg_error *err);
 void fg_instance_stop(struct fg_instance *instance, fg_done_cb done, void *arg);
 void fg_instance_close(struct fg_instance *instance); /* repeatable */
 
+/* Divides limits.memory: sets the queues' sizes, and returns what they come to. */
+size_t fg_process_kafka_bytes(struct fg_process *process);
 int fg_process_open_bus(struct fg_process *process, struct fg_error *err);
 void fg_follow_stop_all(struct fg_process *process);
 void fg_process_follow_gone(struct fg_process *process); /* one of them is freed */

@@ -133,6 +133,8 @@ static int make_flow(struct fg_process_pipeline *pp, struct fg_error *err)
         .commit_bytes = (size_t)c->o.commit->bytes,
         .commit_interval_ms = (uint32_t)c->o.commit->interval,
         .stop_ms = (uint32_t)p->config->limits.stop,
+        .consumer_queue_bytes = c->source.file ? CURSORS_QUEUE_BYTES : p->consumer_queue_bytes,
+        .producer_queue_bytes = p->producer_queue_bytes,
         .instance = p->instance,
         .cursors_topic = p->config->kafka.cursors_topic,
         .group = pp->group,
@@ -249,11 +251,11 @@ static int start_instances(struct fg_process *p, struct fg_error *err)
 
 static int open_shared(struct fg_process *p, struct fg_error *err)
 {
-    const struct fg_http_client_config client = { .loop = p->loop, .metrics = p->metrics };
+    struct fg_http_client_config client = { .loop = p->loop, .budget = &p->budget };
     int r;
 
-    p->metrics = fg_metrics_new();
-    fg_budget_init(&p->budget, (size_t)p->config->limits.memory);
+    client.metrics = p->metrics = fg_metrics_new();
+    fg_budget_init(&p->budget, (size_t)p->config->limits.memory - fg_process_kafka_bytes(p));
     r = fg_env_uv_new(p->loop, &fg_clock_system, (unsigned)p->config->limits.workers, &p->env, err);
     if (r == 0)
         r = fg_http_client_new(&client, &p->client, err);
