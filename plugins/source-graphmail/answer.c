@@ -88,6 +88,7 @@ enum answer answer_missing(const struct fg_error *failed)
 {
     switch (failed->code) {
     case FG_E_LIMIT:
+    case FG_E_NO_ROOM:
     case FG_E_TIMEOUT:
         return ANSWER_HEAVY;
     case FG_E_PROTOCOL:

@@ -56,7 +56,7 @@ void poll_set_cursor(struct folder *f, struct fg_slice cursor)
 static void fetched_free(struct fetched *fetched)
 {
     page_deinit(&fetched->page);
-    free((char *)fetched->bytes.ptr);
+    fetched->source->host->svc->record_unref(fetched->whole);
     free(fetched);
 }
 
@@ -157,7 +157,8 @@ static int make_record(struct folder *f, const struct message *m, struct fg_buf 
         { FG_SLICE("traceparent"), trace_parent(s, trace) },
     };
     struct fg_record_spec spec = { .view = { .value = m->raw, .headers = headers,
-                                             .n_headers = sizeof(headers) / sizeof(headers[0]) } };
+                                             .n_headers = sizeof(headers) / sizeof(headers[0]) },
+                                   .parent = f->fetched->whole };
 
     fg_buf_clear(key);
     /* a removed message comes without its conversation: its id then is all there is to order by */
@@ -305,12 +306,17 @@ static void page_here(struct folder *f)
     poll_fill(s);
 }
 
+static struct fg_slice bytes_of(const struct fetched *fetched)
+{
+    return fetched->whole ? fetched->source->host->svc->record_view(fetched->whole)->value : FG_SLICE_NULL;
+}
+
 /* On a worker. */
 static void read_work(void *arg)
 {
     struct fetched *fetched = arg;
 
-    (void)page_read(fetched->bytes, &fetched->page, &fetched->err);
+    (void)page_read(bytes_of(fetched), &fetched->page, &fetched->err);
 }
 
 static void read_done(void *arg)
@@ -332,20 +338,17 @@ static void read_done(void *arg)
     }
 }
 
-static void read_page(struct folder *f, struct fg_slice body)
+static void read_page(struct folder *f, const struct fg_http_response *res)
 {
     struct source *s = f->mailbox->source;
     struct fetched *fetched = calloc(1, sizeof(*fetched));
-    char *bytes = malloc(body.len + 1);
 
-    if (!fetched || !bytes)
+    if (!fetched)
         abort();
-    if (body.len)
-        memcpy(bytes, body.ptr, body.len);
-    *fetched = (struct fetched){ .source = s, .folder = f, .bytes = { bytes, body.len } };
+    *fetched = (struct fetched){ .source = s, .folder = f, .whole = s->host->svc->http_take_body(s->host, res) };
     f->fetched = fetched;
     f->state = FOLDER_READING;
-    if (body.len > INLINE_MAX) {
+    if (res->body.len > INLINE_MAX) {
         s->n_reading++;
         if (s->host->svc->offload(s->host, read_work, read_done, fetched) == 0)
             return;
@@ -372,7 +375,7 @@ static void judge(struct folder *f, const struct fg_http_response *res)
     enum answer answer = answer_read(res->status, res->body, res->retry_after_ms, &why);
 
     if (answer == ANSWER_OK) {
-        read_page(f, res->body);
+        read_page(f, res);
         return;
     }
     if (answer == ANSWER_RESET)

@@ -93,8 +93,8 @@ enum folder_state { FOLDER_IDLE, FOLDER_ASKING, FOLDER_READING, FOLDER_READY };
 struct fetched {
     struct source *source;
     struct folder *folder; /* NULL: nobody waits for it any more */
-    struct fg_slice bytes; /* owned */
-    struct page page;      /* points into bytes */
+    struct fg_record *whole; /* owned; its value is the page as it came, whose bytes the messages borrow; NULL: none */
+    struct page page;      /* points into it */
     struct fg_error err;   /* code 0: the page is sound */
     size_t n_new;          /* messages that were not handed on before */
     unsigned no_room;      /* how often it did not fit */
