@@ -73,7 +73,7 @@ struct fg_bus_consumer_config {
     bool start_at_end;          /* a partition without committed offset starts at its end instead of its beginning */
     bool want_end;              /* call end() */
     size_t queue_bytes_max;     /* fetched ahead, at most; 0: 4 MiB, or 16 where a library needs it to be quick */
-    uint32_t session_timeout_ms; /* 0: 10 s */
+    uint32_t session_timeout_ms; /* 0: 6 s, or what the user's properties say */
 };
 
 struct fg_bus_consumer_events {
@@ -92,8 +92,8 @@ struct fg_bus_consumer_events {
 
 struct fg_bus_producer_config {
     const char *transactional_id;   /* NULL: idempotent only */
-    uint32_t transaction_timeout_ms; /* 0: 10 s */
-    size_t queue_bytes_max;         /* 0: 16 MiB */
+    uint32_t transaction_timeout_ms; /* 0: 10 s, or what the user's properties say */
+    size_t queue_bytes_max;         /* records copied and not acknowledged; a larger one goes alone. 0: 8 MiB */
     const char *const *topics;      /* array of n_topics: metadata is fetched at start, else the first record is late */
     size_t n_topics;
 };

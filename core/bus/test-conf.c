@@ -175,6 +175,36 @@ static void test_sasl(void **state)
     expect(&config, "username and password");
 }
 
+/* As rd_kafka_version() says it: major, minor, revision, 0xff for a final one. */
+static void test_scram_by_version(void **state)
+{
+    static const struct {
+        int version;
+        const char *word; /* "": works */
+    } rows[] = {
+        { 0x020002ff, "librdkafka 2.0.2 cannot log in by SCRAM-SHA-256" },
+        { 0x020600ff, "librdkafka 2.6.0 cannot log in" },
+        { 0x020601ff, "" },
+        { 0x020800ff, "" },
+        { 0x021000ff, "" },
+        { 0x030000ff, "" },
+    };
+    struct fg_error err;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        int r = fg_bus_rdkafka_check_sasl("SCRAM-SHA-256", rows[i].version, &err);
+        assert_int_equal(r < 0, rows[i].word[0] != '\0');
+        if (r < 0) {
+            assert_int_equal(err.code, FG_E_CONFIG);
+            assert_non_null(strstr(err.text, rows[i].word));
+            assert_non_null(strstr(err.text, "2.6.1 or later"));
+        }
+        assert_int_equal(fg_bus_rdkafka_check_sasl("PLAIN", rows[i].version, &err), 0);
+    }
+    assert_true(fg_bus_rdkafka_check_sasl("GSSAPI", 0x030000ff, &err) < 0);
+}
+
 static void test_client_id_and_servers(void **state)
 {
     struct fg_bus_rdkafka_config config = { .bootstrap_servers = "" };
@@ -219,6 +249,7 @@ int main(void)
         cmocka_unit_test(test_properties),
         cmocka_unit_test_setup_teardown(test_certificates, setup, teardown),
         cmocka_unit_test(test_sasl),
+        cmocka_unit_test(test_scram_by_version),
         cmocka_unit_test(test_client_id_and_servers),
         cmocka_unit_test(test_nobody_there_is_trouble),
     };

@@ -80,6 +80,12 @@ static void check_kafka(struct loading *l)
         fault(l, at, "`kafka` needs `bootstrap.servers` (host:port), or `embedded: true` for trying");
     if (k->tls && !k->tls->certificate != !k->tls->key)
         fault(l, at, "`kafka.tls` needs both `certificate` and `key`, or neither");
+    if (k->sasl) {
+        struct fg_error err = FG_ERROR_NULL;
+        const struct fg_conf_node *where = fg_conf_get(at, "sasl");
+        if (fg_bus_rdkafka_check_sasl(fg_config_sasl_mechanisms[k->sasl->mechanism], 0, &err) < 0)
+            fault(l, where ? where : at, "%s", err.text);
+    }
     for (size_t i = 0; i < k->properties.len; i++) {
         struct fg_error err = FG_ERROR_NULL;
         const struct fg_conf_node *where = fg_conf_get(properties, k->properties.items[i].key);

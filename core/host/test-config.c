@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/json.h"
+#include "bus/rdkafka/rdkafka.h"
 #include "host/config.h"
 
 struct loaded {
@@ -229,6 +230,22 @@ static void every_secret_is_told_to_be_hidden(void **state)
     loaded_deinit(&l);
 }
 
+static void a_login_that_the_loaded_librdkafka_cannot_do_is_a_fault(void **state)
+{
+    struct loaded l = load("kafka:\n  bootstrap.servers: \"a:1\"\n"
+                           "  sasl: {mechanism: SCRAM-SHA-512, username: u, password: hush}\n");
+    struct fg_error err;
+
+    if (fg_bus_rdkafka_check_sasl("SCRAM-SHA-512", 0, &err) == 0) {
+        assert_int_equal(l.r, 0);
+    } else {
+        assert_true(l.r < 0);
+        assert_non_null(strstr(l.faults.items[0].text, "cannot log in by SCRAM-SHA-512"));
+        assert_int_equal(l.faults.items[0].line, 3);
+    }
+    loaded_deinit(&l);
+}
+
 static void a_missing_file_is_said_to_be_missing(void **state)
 {
     struct loaded l = { .r = 0 };
@@ -267,6 +284,7 @@ int main(void)
         cmocka_unit_test(another_address_is_allowed_with_tokens),
         cmocka_unit_test(values_may_be_overridden),
         cmocka_unit_test(every_secret_is_told_to_be_hidden),
+        cmocka_unit_test(a_login_that_the_loaded_librdkafka_cannot_do_is_a_fault),
         cmocka_unit_test(a_missing_file_is_said_to_be_missing),
         cmocka_unit_test(the_schema_is_json_and_names_each_plugin),
     };

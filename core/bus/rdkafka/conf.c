@@ -13,14 +13,16 @@
 /* Without fetch.queue.backoff.ms a full queue costs up to a second, so that its size is the throughput in bytes a
  * second. */
 #define CONSUMER_QUEUE_BYTES_SLOW 16777216u
+/* The same bounds in records, each of which costs librdkafka some 400 bytes beside its own: small ones fill memory too. */
+#define CONSUMER_QUEUE_RECORDS      "10000"
+#define CONSUMER_QUEUE_RECORDS_SLOW "40000"
+#define FETCH_BYTES_MIN             1048576u /* of one answer, of each broker; comes on top of the queue */
+#define FETCH_BYTES_MAX             4194304u
 /* A producer's largest record; brokers refuse more than 1 MiB unless the topic says otherwise (max.message.bytes). */
 #define RECORD_BYTES_MAX   "33554432"
 #define RECORD_QUEUE_EXTRA 1048576u /* beside the largest record, so that it fits into the queue at all */
-#define SESSION_MS                "10000"
-#define TRANSACTION_MS            10000u
-#define PLAIN_DELIVERY_MS         60000u /* without transactions: after it a record counts as not delivered */
-#define FETCH_BYTES_MIN           1048576u
-#define SCRAM_SINCE               0x020601ffu /* SCRAM logins fail before (librdkafka#4895) */
+#define PLAIN_DELIVERY_MS  60000u /* without transactions: after it a record counts as not delivered */
+#define SCRAM_SINCE        0x020601ffu /* SCRAM logins fail before (librdkafka#4895) */
 
 int fg_rd_conf_set(rd_kafka_conf_t *conf, const char *name, const char *value, struct fg_error *err)
 {
@@ -64,14 +66,23 @@ static int set_all(rd_kafka_conf_t *conf, const struct setting *settings, size_t
     return r;
 }
 
-/* Defaults that suit fragua better than librdkafka's; the user may set them. */
+/*
+ * Defaults that suit fragua better than librdkafka's; the user may set them. Time limits are such that all goes on at
+ * most 15 s after a fault has ended, whatever it was; README.md has the sum.
+ */
 static const struct setting defaults[] = {
     {"linger.ms", "5"},
-    {"reconnect.backoff.max.ms", "5000"},
+    {"reconnect.backoff.max.ms", "1000"},
+    {"socket.connection.setup.timeout.ms", "8000"},
+    {"socket.timeout.ms", "10000"},
+    {"transaction.timeout.ms", "10000"},
+    {"session.timeout.ms", "6000"}, /* brokers take no less unless told to (group.min.session.timeout.ms) */
+    {"heartbeat.interval.ms", "2000"},
+    /* For a loop that hangs: a pipeline that waits is asked for its events each second all the same. */
+    {"max.poll.interval.ms", "30000"},
     {"socket.nagle.disable", "true"},
     {"socket.keepalive.enable", "true"},
     {"message.max.bytes", RECORD_BYTES_MAX},
-    {"session.timeout.ms", SESSION_MS},
 };
 
 static const struct setting consumer_fixed[] = {
@@ -90,22 +101,29 @@ static const struct setting producer_fixed[] = {
     {"delivery.report.only.error", "false"},
 };
 
-static int check_sasl(const struct fg_bus_rdkafka_config *config, struct fg_error *err)
+int fg_bus_rdkafka_check_sasl(const char *mechanism, int version, struct fg_error *err)
 {
-    const char *mechanism = config->sasl_mechanism;
+    unsigned v = (unsigned)(version ? version : rd_kafka_version());
 
     if (strcmp(mechanism, "PLAIN") != 0 && strcmp(mechanism, "SCRAM-SHA-256") != 0 &&
         strcmp(mechanism, "SCRAM-SHA-512") != 0)
         return fg_error_set(err, FG_E_CONFIG, 0,
                             "kafka: sasl mechanism \"%s\" is none of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512", mechanism);
-    if (!config->sasl_username || !config->sasl_password.len)
-        return fg_error_set(err, FG_E_CONFIG, 0, "kafka: sasl needs username and password");
-    if (mechanism[0] == 'S' && (unsigned)rd_kafka_version() < SCRAM_SINCE)
+    if (mechanism[0] == 'S' && v < SCRAM_SINCE)
         return fg_error_set(err, FG_E_CONFIG, 0,
-                            "kafka: librdkafka %s cannot log in by %s: brokers refuse it with the right password; "
-                            "use librdkafka 2.6.1 or later, or sasl PLAIN over TLS, or client certificates",
-                            rd_kafka_version_str(), mechanism);
+                            "kafka: librdkafka %u.%u.%u cannot log in by %s: brokers refuse it with the right "
+                            "password; use librdkafka 2.6.1 or later, or sasl PLAIN over TLS, or client certificates",
+                            v >> 24, v >> 16 & 0xff, v >> 8 & 0xff, mechanism);
     return 0;
+}
+
+static int check_sasl(const struct fg_bus_rdkafka_config *config, struct fg_error *err)
+{
+    int r = fg_bus_rdkafka_check_sasl(config->sasl_mechanism, 0, err);
+
+    if (r == 0 && (!config->sasl_username || !config->sasl_password.len))
+        r = fg_error_set(err, FG_E_CONFIG, 0, "kafka: sasl needs username and password");
+    return fg_pass(r);
 }
 
 static int set_sasl(rd_kafka_conf_t *conf, const struct fg_bus_rdkafka_config *config, struct fg_error *err)
@@ -212,21 +230,33 @@ static bool knows_backoff(const rd_kafka_conf_t *conf)
     return rd_kafka_conf_get(conf, "fetch.queue.backoff.ms", NULL, &size) == RD_KAFKA_CONF_OK;
 }
 
-static int fill_consumer(rd_kafka_conf_t *conf, const struct fg_bus_consumer_config *config, struct fg_error *err)
+static int set_fetching(rd_kafka_conf_t *conf, const struct fg_bus_consumer_config *config, struct fg_error *err)
 {
-    size_t bytes = config->queue_bytes_max;
-    uint64_t session_ms = config->session_timeout_ms;
+    bool quick = knows_backoff(conf);
+    size_t bytes = config->queue_bytes_max, fetch;
     int r;
 
     if (!bytes)
-        bytes = knows_backoff(conf) ? CONSUMER_QUEUE_BYTES : CONSUMER_QUEUE_BYTES_SLOW;
+        bytes = quick ? CONSUMER_QUEUE_BYTES : CONSUMER_QUEUE_BYTES_SLOW;
+    fetch = bytes < FETCH_BYTES_MIN ? FETCH_BYTES_MIN : bytes > FETCH_BYTES_MAX ? FETCH_BYTES_MAX : bytes;
+    if ((r = set_number(conf, "queued.max.messages.kbytes", bytes < 1024 ? 1 : bytes / 1024, err)) < 0 ||
+        (r = set_number(conf, "fetch.max.bytes", fetch, err)) < 0)
+        return fg_pass(r);
+    return fg_rd_conf_set(conf, "queued.min.messages", quick ? CONSUMER_QUEUE_RECORDS : CONSUMER_QUEUE_RECORDS_SLOW,
+                          err);
+}
+
+static int fill_consumer(rd_kafka_conf_t *conf, const struct fg_bus_consumer_config *config, struct fg_error *err)
+{
+    uint64_t session_ms = config->session_timeout_ms;
+    int r;
+
     if ((r = set_all(conf, consumer_fixed, sizeof(consumer_fixed) / sizeof(*consumer_fixed), err)) < 0)
         return fg_pass(r);
     /* librdkafka assigns partitions only to a consumer with a group; this one neither joins it nor commits. */
     if ((r = fg_rd_conf_set(conf, "group.id", config->group ? config->group : "fragua-reader", err)) < 0 ||
         (r = fg_rd_conf_set(conf, "enable.partition.eof", config->want_end ? "true" : "false", err)) < 0 ||
-        (r = set_number(conf, "queued.max.messages.kbytes", bytes < 1024 ? 1 : bytes / 1024, err)) < 0 ||
-        (r = set_number(conf, "fetch.max.bytes", bytes < FETCH_BYTES_MIN ? FETCH_BYTES_MIN : bytes, err)) < 0)
+        (r = set_fetching(conf, config, err)) < 0)
         return fg_pass(r);
     if (session_ms && ((r = set_number(conf, "session.timeout.ms", session_ms, err)) < 0 ||
                        (r = set_number(conf, "heartbeat.interval.ms", session_ms / 3, err)) < 0))
@@ -247,25 +277,35 @@ rd_kafka_conf_t *fg_rd_conf_consumer(const struct fg_rd_bus *bus, const struct f
     return NULL;
 }
 
+static int set_transactions(rd_kafka_conf_t *conf, const struct fg_bus_producer_config *config, struct fg_error *err)
+{
+    size_t timeout_ms = config->transaction_timeout_ms;
+    int r = fg_rd_conf_set(conf, "transactional.id", config->transactional_id, err);
+
+    if (!timeout_ms)
+        timeout_ms = fg_rd_conf_number(conf, "transaction.timeout.ms");
+    if (r < 0 || (r = set_number(conf, "transaction.timeout.ms", timeout_ms, err)) < 0)
+        return fg_pass(r);
+    if (fg_rd_conf_number(conf, "socket.timeout.ms") > timeout_ms &&
+        (r = set_number(conf, "socket.timeout.ms", timeout_ms, err)) < 0)
+        return fg_pass(r);
+    /* A record that is late for its transaction is no use: librdkafka wants this to be at most the transaction's. */
+    return set_number(conf, "message.timeout.ms", timeout_ms, err);
+}
+
 static int fill_producer(rd_kafka_conf_t *conf, const struct fg_bus_producer_config *config, bool transactional,
                          struct fg_error *err)
 {
     /* The bound of memory is produce.c's, which lets one record pass that is larger. */
     size_t bytes = fg_rd_conf_number(conf, "message.max.bytes") + RECORD_QUEUE_EXTRA;
-    uint64_t timeout_ms = config->transaction_timeout_ms ? config->transaction_timeout_ms : TRANSACTION_MS;
     int r = set_all(conf, producer_fixed, sizeof(producer_fixed) / sizeof(*producer_fixed), err);
 
     if (bytes < config->queue_bytes_max)
         bytes = config->queue_bytes_max;
     if (r < 0 || (r = set_number(conf, "queue.buffering.max.kbytes", bytes / 1024, err)) < 0)
         return fg_pass(r);
-    if (!transactional)
-        return set_number(conf, "message.timeout.ms", PLAIN_DELIVERY_MS, err);
-    if ((r = fg_rd_conf_set(conf, "transactional.id", config->transactional_id, err)) < 0 ||
-        (r = set_number(conf, "transaction.timeout.ms", timeout_ms, err)) < 0)
-        return fg_pass(r);
-    /* A record that is late for its transaction is no use: librdkafka wants this to be at most the transaction's. */
-    return set_number(conf, "message.timeout.ms", timeout_ms, err);
+    return transactional ? set_transactions(conf, config, err)
+                         : set_number(conf, "message.timeout.ms", PLAIN_DELIVERY_MS, err);
 }
 
 rd_kafka_conf_t *fg_rd_conf_producer(const struct fg_rd_bus *bus, const struct fg_bus_producer_config *config,

@@ -9,7 +9,7 @@
 
 #define FULL_WAIT_MS   50 /* for delivery reports when the queue is full */
 #define FLUSH_SLICE_MS 500
-#define RECORD_BYTES   64 /* of a record beside key, value and headers, at most */
+#define RECORD_BYTES   256 /* of a record in librdkafka, beside key, value and headers */
 #define HEADER_BYTES   10
 
 static rd_kafka_headers_t *make_headers(const struct fg_bus_outgoing *m)

@@ -7,8 +7,7 @@
 #include "base/mem.h"
 #include "bus/rdkafka/producer-private.h"
 
-#define TRANSACTION_MS 10000u
-#define QUEUE_BYTES    16777216u
+#define QUEUE_BYTES 8388608u /* more than five batches of 1 MB in flight, which is all that a broker takes at once */
 
 struct producer_job {
     struct fg_lane_job job;
@@ -75,7 +74,6 @@ static void take_config(struct fg_bus_producer *p, const struct fg_bus_producer_
     p->queue_bytes_max = config->queue_bytes_max ? config->queue_bytes_max : QUEUE_BYTES;
     p->group_bytes_max = SIZE_MAX;
     p->next_token = 1;
-    p->transaction_timeout_ms = config->transaction_timeout_ms ? config->transaction_timeout_ms : TRANSACTION_MS;
     p->n_topics = config->n_topics;
     p->topics = fg_calloc(p->n_topics + 1, sizeof(*p->topics));
     p->handles = fg_calloc(p->n_topics + 1, sizeof(rd_kafka_topic_t *));
@@ -97,6 +95,7 @@ static int start(struct fg_bus_producer *p, rd_kafka_conf_t *conf, struct fg_err
     if (!(p->rk = fg_rd_new(p->bus, RD_KAFKA_PRODUCER, conf, p, err)))
         return -FG_E_CONFIG;
     p->queue = rd_kafka_queue_get_main(p->rk);
+    p->transaction_timeout_ms = (uint32_t)fg_rd_conf_number(rd_kafka_conf(p->rk), "transaction.timeout.ms");
     p->batch_bytes = fg_rd_conf_number(rd_kafka_conf(p->rk), "batch.size");
     if ((r = fg_lane_start(&p->lane, p->bus->loop, &hooks)) < 0) {
         rd_kafka_queue_destroy(p->queue);

@@ -28,5 +28,7 @@ struct fg_bus_rdkafka_config {
 int fg_bus_rdkafka_new(const struct fg_bus_rdkafka_config *config, struct fg_bus **ret, struct fg_error *err);
 /* Whether librdkafka knows the property and takes the value, without a bus; for `validate`. */
 int fg_bus_rdkafka_check_property(const char *name, const char *value, struct fg_error *err);
+/* Whether that version of librdkafka (as rd_kafka_version() says it; 0: the loaded one) can log in this way. */
+int fg_bus_rdkafka_check_sasl(const char *mechanism, int version, struct fg_error *err);
 /* "2.0.2", of the library that is loaded. */
 const char *fg_bus_rdkafka_version(void);
