@@ -92,6 +92,34 @@ void fg_flow_end_assignment(struct fg_pipeline *p)
     p->unsure = false; /* the next assignment asks anyway */
 }
 
+static void ask(struct fg_pipeline *p, bool all);
+
+/* A source's owners belong to partitions by their names: with another count each would begin again elsewhere. */
+static bool count_changed(struct fg_pipeline *p, const struct fg_bus_position *position)
+{
+    int32_t partitions = p->c.source ? fg_flow_mark_partitions(position->metadata) : 0;
+    struct fg_error err;
+
+    if (!partitions || partitions == p->cursors_partitions)
+        return false;
+    fg_error_set(&err, FG_E_CONFIG, 0,
+                 "topic \"%s\" has %d partitions and had %d when its cursors were written: the partition count was "
+                 "changed, see \"Cursors\" in docs/operations.md",
+                 p->c.cursors_topic, p->cursors_partitions, partitions);
+    fg_flow_fail(p, "kafka", &err);
+    return true;
+}
+
+/* A partition that nothing was ever committed for may be a new one: the others tell how many there were. */
+static bool must_ask_all(const struct fg_pipeline *p, const struct fg_bus_position *positions, size_t n)
+{
+    bool unmarked = false;
+
+    for (size_t i = 0; i < n; i++)
+        unmarked = unmarked || !fg_flow_mark_partitions(positions[i].metadata);
+    return p->c.source && unmarked && !p->again && n < (size_t)p->cursors_partitions;
+}
+
 static void answered(void *arg, const struct fg_bus_position *positions, size_t n, const struct fg_error *err)
 {
     struct fg_pipeline *p = fg_flow_call_end(arg);
@@ -102,8 +130,14 @@ static void answered(void *arg, const struct fg_bus_position *positions, size_t 
         fg_flow_fail(p, "kafka", err);
         return;
     }
+    if (must_ask_all(p, positions, n)) {
+        ask(p, true);
+        return;
+    }
     for (size_t i = 0; i < n; i++) {
         struct fg_flow_partition *partition = fg_flow_partition_find(p, positions[i].topic, positions[i].partition);
+        if (count_changed(p, &positions[i]))
+            return;
         if (partition && positions[i].offset >= 0)
             partition->committed = positions[i].offset;
         if (partition && !p->again)
@@ -115,15 +149,23 @@ static void answered(void *arg, const struct fg_bus_position *positions, size_t 
     fg_flow_kick(p);
 }
 
+static void ask(struct fg_pipeline *p, bool all)
+{
+    size_t n = all ? (size_t)p->cursors_partitions : p->n_partitions;
+    struct fg_bus_position *partitions = fg_calloc(n + 1, sizeof(*partitions));
+
+    for (size_t i = 0; i < n; i++)
+        partitions[i] =
+            all ? (struct fg_bus_position){p->c.cursors_topic, (int32_t)i, FG_BUS_UNKNOWN}
+                : (struct fg_bus_position){p->partitions[i].topic, p->partitions[i].partition, FG_BUS_UNKNOWN};
+    p->assignment = FG_ASSIGN_ASKING;
+    p->c.bus->ops->consumer_committed(p->consumer, partitions, n, answered, fg_flow_call_new(p));
+    free(partitions);
+}
+
 void fg_flow_ask(struct fg_pipeline *p)
 {
-    struct fg_bus_position *partitions = fg_calloc(p->n_partitions + 1, sizeof(*partitions));
-
-    for (size_t i = 0; i < p->n_partitions; i++)
-        partitions[i] = (struct fg_bus_position){p->partitions[i].topic, p->partitions[i].partition, FG_BUS_UNKNOWN};
-    p->assignment = FG_ASSIGN_ASKING;
-    p->c.bus->ops->consumer_committed(p->consumer, partitions, p->n_partitions, answered, fg_flow_call_new(p));
-    free(partitions);
+    ask(p, false);
 }
 
 static void begin_revoke(struct fg_pipeline *p, uint64_t deadline_ms)

@@ -33,6 +33,15 @@ void fg_flow_mark_read(struct fg_flow_partition *partition, const char *metadata
         partition->found = (struct fg_flow_mark){0};
 }
 
+/* The cursors topic's partition count that was known to who wrote this; 0: it does not say. */
+int32_t fg_flow_mark_partitions(const char *metadata)
+{
+    const char *at = metadata ? strstr(metadata, " partitions=") : NULL;
+    int partitions = 0;
+
+    return at && sscanf(at, " partitions=%d", &partitions) == 1 && partitions > 0 ? partitions : 0;
+}
+
 static unsigned most_starts(const struct fg_pipeline *p)
 {
     unsigned most = 0;
@@ -177,20 +186,34 @@ static int64_t position_of(const struct fg_pipeline *p, const struct fg_flow_par
     return partition->read > partition->committed ? partition->read : partition->committed;
 }
 
+/* @slot: whose name goes in; NULL: none. */
+static const char *write_mark(struct fg_pipeline *p, struct fg_flow_publish *out, unsigned starts,
+                              const struct fg_slot *slot, unsigned hits)
+{
+    char name[FG_FLOW_NAME_MAX], topic[40] = "";
+
+    if (p->c.source)
+        (void)snprintf(topic, sizeof(topic), " partitions=%d", p->cursors_partitions);
+    if (!slot)
+        return fg_flow_publish_text(out, "fragua starts=%u%s", starts, topic);
+    name_of(slot, name);
+    return fg_flow_publish_text(out, MARK_FORMAT "%s", starts, hits, name, topic);
+}
+
 static const char *mark_text(struct fg_pipeline *p, struct fg_flow_publish *out, struct fg_flow_partition *partition)
 {
     struct fg_slot *slot = p->name_wanted;
-    char name[FG_FLOW_NAME_MAX];
 
     if (!slot || partition_of(p, slot) != partition)
-        return fg_flow_publish_text(out, "fragua starts=%u", p->starts);
-    name_of(slot, name);
-    return fg_flow_publish_text(out, MARK_FORMAT, p->starts, hits_of(partition, slot) + 1, name);
+        slot = NULL;
+    return write_mark(p, out, p->starts, slot, slot ? hits_of(partition, slot) + 1 : 0);
 }
 
 const char *fg_flow_mark_of_commit(struct fg_pipeline *p, struct fg_flow_publish *out)
 {
-    return p->marks ? fg_flow_publish_text(out, "fragua starts=%u", p->careful_left ? p->starts : 1) : NULL;
+    bool wanted = p->marks || (p->c.source && p->c.bus->traits.durable);
+
+    return wanted ? write_mark(p, out, p->careful_left ? p->starts : 1, NULL, 0) : NULL;
 }
 
 struct fg_flow_batch *fg_flow_mark_build(struct fg_pipeline *p)

@@ -455,6 +455,7 @@ const char *fg_flow_publish_text(struct fg_flow_publish *out, const char *format
 
 /* marks.c */
 void fg_flow_mark_read(struct fg_flow_partition *partition, const char *metadata); /* NULL: none */
+int32_t fg_flow_mark_partitions(const char *metadata);
 void fg_flow_marks_begin(struct fg_pipeline *p); /* an assignment begins, all marks are read */
 /* Whether a stage may have this slot now. If not, that is looked at again with the next advance(). */
 bool fg_flow_may_handle(struct fg_pipeline *p, struct fg_slot *slot);

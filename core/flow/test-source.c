@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <cmocka.h>
 
 #include "../../test/model/flow-rig.h"
@@ -128,6 +129,30 @@ static void a_changed_partition_count_is_noticed(void **state)
     rig_deinit(&rig);
 }
 
+/* A replica that has none but new partitions finds no cursor out of place: what is committed tells it. */
+static void a_larger_partition_count_is_noticed_by_what_was_committed(void **state)
+{
+    struct model_topic *cursors;
+    struct rig rig;
+
+    rig_init(&rig, 5);
+    rig_use_source(&rig, 1, 4);
+    rig_open(&rig);
+    assert_true(rig_until_count(&rig, "out", 4, 5000));
+    sim_run_for(&rig.sim, 200);
+    rig_stop(&rig, false);
+    cursors = model_topic(&rig.bus, "cursors", 4);
+    cursors->partitions = realloc(cursors->partitions, 8 * sizeof(*cursors->partitions));
+    assert_non_null(cursors->partitions);
+    memset(cursors->partitions + 4, 0, 4 * sizeof(*cursors->partitions));
+    cursors->n_partitions = 8;
+    rig_open(&rig);
+    assert_true(rig_until_state(&rig, FG_PIPELINE_FAILED, 5000));
+    assert_non_null(strstr(rig_status(&rig).trouble.text, "has 8 partitions and had 4"));
+    assert_int_equal(model_count(model_topic(&rig.bus, "out", 1)), 4);
+    rig_deinit(&rig);
+}
+
 static void an_abort_rewinds_the_source(void **state)
 {
     for (uint64_t seed = 1; seed <= 100; seed++) {
@@ -247,6 +272,7 @@ int main(void)
         cmocka_unit_test(a_restart_reads_the_cursors_back),
         cmocka_unit_test(foreign_cursors_and_tombstones_are_no_cursors),
         cmocka_unit_test(a_changed_partition_count_is_noticed),
+        cmocka_unit_test(a_larger_partition_count_is_noticed_by_what_was_committed),
         cmocka_unit_test(an_abort_rewinds_the_source),
         cmocka_unit_test(at_least_once_writes_cursors_after_the_mails),
         cmocka_unit_test(a_rebalance_gives_the_mailboxes_back),
