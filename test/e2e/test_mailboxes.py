@@ -6,11 +6,14 @@ FRAGUA_MAILBOX_MAILS=100 runs it with 100,000 mails instead of 10,000; the figur
 import json
 import os
 import re
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+
+from confluent_kafka.admin import NewPartitions
 
 from conftest import TOP
 from harness import http
@@ -38,10 +41,10 @@ class Crowd:
         self.graph = f"http://127.0.0.1:{free_port()}"
         self.replicas = []
 
-    def start_graph(self, mails):
+    def start_graph(self, mails, mailboxes=MAILBOXES):
         process = self.fragua.run(json.dumps({"http": {"listen": self.graph[7:], "plugins": [
             {"plugin": "sim-graph", "secret": SECRET, "page": 50,
-             "generate": {"mailboxes": MAILBOXES, "mails": mails, "conversations": CONVERSATIONS}}]}}), name="graph")
+             "generate": {"mailboxes": mailboxes, "mails": mails, "conversations": CONVERSATIONS}}]}}), name="graph")
         process.wait_ready(f"{self.graph}/sim/v1/state", timeout=60)
 
     def post(self, what, body):
@@ -85,9 +88,9 @@ class Crowd:
     def state(self):
         return json.loads(http("GET", f"{self.graph}/sim/v1/state", timeout=60)[2])
 
-    def wait_rounds(self, replica, rounds, timeout=120):
+    def wait_rounds(self, replica, rounds, mailboxes=MAILBOXES, timeout=120):
         """Wait until every mailbox has been asked for at least so often, all of them by this replica."""
-        until = self.state()["delta_requests"] + 2 * rounds * MAILBOXES  # a repeated page is asked for twice
+        until = self.state()["delta_requests"] + 2 * rounds * mailboxes  # a repeated page is asked for twice
         deadline = time.monotonic() + timeout
         while self.state()["delta_requests"] < until:
             assert time.monotonic() < deadline and replica.running, replica.describe()
@@ -123,14 +126,14 @@ def peak_mib(replica):
     return int(re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE).group(1)) / 1024
 
 
-def expected(mails):
+def expected(mails, mailboxes):
     return {(f"box{box}@contoso.example", f"conv-{box}-{mail % CONVERSATIONS}", mail // CONVERSATIONS)
-            for box in range(MAILBOXES) for mail in range(mails)}
+            for box in range(mailboxes) for mail in range(mails)}
 
 
-def check(account, mails):
+def check(account, mails, mailboxes=MAILBOXES):
     found, twice, misordered, corrupt = account
-    wanted = expected(mails)
+    wanted = expected(mails, mailboxes)
     assert (found == wanted, twice, misordered, corrupt) == (True, {}, [], []), \
         f"lost {len(wanted - found)}: {sorted(wanted - found)[:3]}; never issued {len(found - wanted)}"
 
@@ -182,3 +185,38 @@ def test_a_thousand_mailboxes_are_shared_and_taken_over(crowd, capsys):
     assert not crowd.kafka.read(crowd.topics["dead"])
     other.stop()
     third.stop()
+
+
+def test_a_changed_partition_count_is_refused_and_cursors_can_be_moved(crowd, kafka, new_topic):
+    few = {"mailboxes": 30}
+    crowd.start_graph(2, **few)
+    one = crowd.add()
+    check(crowd.read(60), 2, **few)
+    old = crowd.topics["cursors"]
+    kafka.admin.create_partitions([NewPartitions(old, 2 * CURSOR_PARTITIONS)])[old].result(30)
+
+    # one half of the partitions goes to a newcomer, perhaps the empty half: there it must not begin anew
+    other = crowd.add(ready=False)
+    other.wait_log("has 24 partitions and had 12 .* the partition count was changed", timeout=60)
+    other.wait_ready(f"http://127.0.0.1:{other.port}/readyz", status=503)
+    assert "the partition count was changed" in http("GET", f"http://127.0.0.1:{other.port}/readyz?verbose")[2].decode()
+    other.stop()
+    one.stop()
+    third = crowd.add(ready=False)
+    third.wait_log("the partition count was changed", timeout=60)
+    third.stop()
+    check(crowd.account(), 2, **few)
+
+    crowd.topics["cursors"] = new_topic("moved", CURSOR_PARTITIONS + 1, {"cleanup.policy": "compact"})
+    moved = subprocess.run([sys.executable, TOP / "scripts" / "move-cursors.py", kafka.plain, old,
+                            crowd.topics["cursors"]], capture_output=True, text=True, timeout=120)
+    assert moved.returncode == 0, moved.stderr
+    again = subprocess.run([*moved.args], capture_output=True, text=True, timeout=120)
+    assert again.returncode == 1 and "is not empty" in again.stderr
+    crowd.post("faults", {"expire": "all"})
+    crowd.post("generate", {**few, "mails": 1, "conversations": CONVERSATIONS})
+    last = crowd.add()
+    check(crowd.read(90), 3, **few)
+    crowd.wait_rounds(last, 1, **few)
+    check(crowd.account(), 3, **few)
+    last.stop()
