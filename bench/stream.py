@@ -92,7 +92,8 @@ class Stream:
         port = free_port()
         config = CONFIG.format(brokers=self.brokers, port=port, delivery=kind, group=group, url=self.url,
                                source=self.topic(source), sink=self.topic(sink), in_flight=in_flight)
-        return self.bed.start(self.fragua, "run", "-c", self.bed.write(f"{group}.yaml", config)), port
+        return self.bed.start(self.fragua, "run", "--instance", group, "-c",
+                              self.bed.write(f"{group}.yaml", config)), port
 
 
 # ---- latency ----
