@@ -92,16 +92,40 @@ static bool is_last(const struct fg_pipeline *p)
     return p->n_deliveries == 0 && fg_list_empty(&p->to_sink) && fg_list_empty(&p->sink_retries);
 }
 
+static bool is_suspect(const struct fg_item *item)
+{
+    return item->attempts + item->silences > 0;
+}
+
+/* Nobody waits or is on his way who was not silent before. */
+static bool all_suspect(const struct fg_pipeline *p)
+{
+    if (p->n_to_work || p->works_out)
+        return false;
+    for (const struct fg_list *l = p->to_sink.next; l != &p->to_sink; l = l->next)
+        if (!is_suspect(fg_container_of(l, struct fg_item, link)))
+            return false;
+    for (const struct fg_list *l = p->deliveries.next; l != &p->deliveries; l = l->next) {
+        const struct fg_delivery *d = fg_container_of(l, struct fg_delivery, link);
+        for (size_t i = 0; i < d->n; i++)
+            if (d->entries[i].item && !is_suspect(d->entries[i].item))
+                return false;
+    }
+    return true; /* those in sink_retries have failed already */
+}
+
 /*
  * The sink is in trouble, not this record. A time-out alone does not tell a service that hangs from a record that it
- * chokes on. It is the record's when others were answered meanwhile; and when it is the last one left of several that
- * were, because then nobody else can tell any more.
+ * chokes on. It is the record's when others were answered meanwhile; when it is the last one left of several that
+ * were, because then nobody else can tell any more; and when all that are left were silent, often, for the same reason.
  */
 static bool is_outage(const struct fg_pipeline *p, const struct fg_item *item, const struct fg_error *err)
 {
     if (fg_error_is_outage(err))
         return true;
     if (err->code != FG_E_TIMEOUT || item->answers_seen != p->sink_answers)
+        return false;
+    if (item->silences >= FG_FLOW_SILENCES && item->answers_first != p->sink_answers && all_suspect(p))
         return false;
     if (p->careful_left) /* then it is alone each time: others were asked, and answered, between this time and the last */
         return item->answers_before == p->sink_answers;

@@ -39,6 +39,7 @@
 #define FG_FLOW_BUDGET_LOOK_MS 200u   /* when out of room: look again, in case somebody gave credit without a wake */
 #define FG_FLOW_RETRY_BASE_MS  200u   /* defaults of the retries' jitter */
 #define FG_FLOW_RETRY_CAP_MS   30000u
+#define FG_FLOW_SILENCES       5u      /* time-outs of a record in an outage, before it may be the record's own fault */
 #define FG_FLOW_CAREFUL_STARTS  4u    /* so many began here without a commit: from then on one record at a time, */
 #define FG_FLOW_CAREFUL_RECORDS 500u  /* for so many */
 #define FG_FLOW_NAME_MAX        40u   /* bytes, of a record's name in a mark, with NUL */
