@@ -33,6 +33,12 @@ struct state {
     bool follow, json;
 };
 
+struct part {
+    int64_t start; /* nothing before it is shown */
+    int64_t next;  /* nor before this: it was shown already */
+    bool ended, measured;
+};
+
 struct tail {
     struct fg_errand errand; /* first */
     const struct state *state;
@@ -41,11 +47,11 @@ struct tail {
     struct fg_bus_consumer *consumer;
     struct fg_env_timer *patience;
     struct fg_error trouble;
-    int32_t partitions, open; /* partitions not read to their end */
-    bool *ended;              /* owned array of partitions */
+    struct part *parts; /* owned array of n_parts */
+    int32_t n_parts, open, unmeasured; /* partitions not read to their end; whose end is not known yet */
     uint64_t n;
     struct fg_buf buf;
-    bool colour, closing, describing, again;
+    bool colour, closing, describing, measuring, from_beginning;
     int code;
 };
 
@@ -182,55 +188,120 @@ static void flush(struct tail *t)
 
 /* ---- records ---- */
 
+static void show(struct tail *t, const struct fg_bus_message *m)
+{
+    fg_buf_clear(&t->buf);
+    if (t->state->json)
+        fg_show_json(m, &t->buf);
+    else
+        fg_show_pretty(m, t->colour, &t->buf);
+    if (t->buf.failed)
+        (void)fg_cli_fail(0, "a record of %zu bytes is not shown (%s/%" PRId32 "/%" PRId64 ")", m->value.len, m->topic,
+                          m->partition, m->offset);
+    else
+        (void)fwrite(t->buf.data, 1, t->buf.len, stdout);
+    t->n++;
+    if (t->state->follow || t->colour || ferror(stdout))
+        flush(t);
+    if (t->state->count && t->n >= (uint64_t)t->state->count)
+        end(t, FG_EXIT_OK);
+}
+
+static struct part *part_of(struct tail *t, int32_t partition)
+{
+    return !t->closing && partition >= 0 && partition < t->n_parts ? &t->parts[partition] : NULL;
+}
+
 static void on_message(void *arg, struct fg_bus_message *m)
 {
     struct tail *t = arg;
+    struct part *part = part_of(t, m->partition);
 
-    if (!t->closing) {
+    if (part && !t->measuring && m->offset >= part->start && m->offset >= part->next) {
+        part->next = m->offset + 1;
         t->errand.env->ops->timer_start(t->patience, PATIENCE_MS);
-        fg_buf_clear(&t->buf);
-        if (t->state->json)
-            fg_show_json(m, &t->buf);
-        else
-            fg_show_pretty(m, t->colour, &t->buf);
-        if (t->buf.failed)
-            (void)fg_cli_fail(0, "a record of %zu bytes is not shown (%s/%" PRId32 "/%" PRId64 ")", m->value.len, m->topic,
-                              m->partition, m->offset);
-        else
-            (void)fwrite(t->buf.data, 1, t->buf.len, stdout);
-        t->n++;
-        if (t->state->follow || t->colour || ferror(stdout))
-            flush(t);
-        if (t->state->count && t->n >= (uint64_t)t->state->count)
-            end(t, FG_EXIT_OK);
+        show(t, m);
     }
     fg_bus_message_free(m);
+}
+
+/* Each partition from `from`, or from its own start. */
+static void assign(struct tail *t, int64_t from, bool own)
+{
+    struct fg_bus_position *positions = fg_calloc((size_t)t->n_parts, sizeof(*positions));
+
+    for (int32_t i = 0; i < t->n_parts; i++) {
+        const struct part *part = &t->parts[i];
+        positions[i] = (struct fg_bus_position){ t->topic, i, own ? part->start : from, NULL };
+        if (part->ended && !t->measuring)
+            positions[i].offset = FG_BUS_END;
+    }
+    t->errand.bus->ops->consumer_assign(t->consumer, positions, (size_t)t->n_parts);
+    free(positions);
+}
+
+/* An offset that lies behind a partition's end, or before its beginning, is none that Kafka reads from. */
+static void measure(struct tail *t)
+{
+    t->measuring = true;
+    t->unmeasured = t->n_parts;
+    assign(t, FG_BUS_END, false);
+}
+
+static void end_part(struct tail *t, struct part *part)
+{
+    if (!part->ended)
+        t->open--;
+    part->ended = true;
+    if (t->open == 0 && !t->state->follow)
+        end(t, FG_EXIT_OK);
+}
+
+static void measured(struct tail *t, struct part *part, int64_t its_end)
+{
+    int64_t start = t->from >= 0 ? t->from : its_end - (FG_BUS_TAIL(0) - t->from);
+
+    if (part->measured)
+        return;
+    part->measured = true;
+    part->start = start < 0 ? 0 : start < its_end ? start : its_end;
+    if (part->start == its_end)
+        end_part(t, part);
+    if (--t->unmeasured == 0 && !t->closing) {
+        t->measuring = false;
+        assign(t, 0, true);
+    }
 }
 
 static void on_end(void *arg, const struct fg_bus_position *at)
 {
     struct tail *t = arg;
+    struct part *part = part_of(t, at->partition);
 
-    if (t->closing || at->partition < 0 || at->partition >= t->partitions)
+    if (!part)
         return;
     t->trouble = FG_ERROR_NULL;
     t->errand.env->ops->timer_start(t->patience, PATIENCE_MS);
-    if (!t->ended[at->partition]) {
-        t->ended[at->partition] = true;
-        t->open--;
-    }
-    if (t->open == 0 && !t->state->follow)
-        end(t, FG_EXIT_OK);
+    if (t->measuring)
+        measured(t, part, at->offset);
+    else
+        end_part(t, part);
 }
 
-static void assign(struct tail *t, int64_t from)
+/* true: what was asked for is gone in some partition: go on with what is left. */
+static bool begin_later(struct tail *t)
 {
-    struct fg_bus_position *positions = fg_calloc((size_t)t->partitions, sizeof(*positions));
+    bool is_tail = t->from <= FG_BUS_TAIL(1) && t->from > FG_BUS_TAIL(INT32_MAX);
 
-    for (int32_t i = 0; i < t->partitions; i++)
-        positions[i] = (struct fg_bus_position){ t->topic, i, from, NULL };
-    t->errand.bus->ops->consumer_assign(t->consumer, positions, (size_t)t->partitions);
-    free(positions);
+    if (t->from_beginning)
+        return false;
+    if (is_tail && !t->parts[0].measured) {
+        measure(t);
+        return true;
+    }
+    t->from_beginning = true;
+    assign(t, FG_BUS_BEGINNING, false);
+    return true;
 }
 
 static void on_trouble(void *arg, const struct fg_error *err)
@@ -240,10 +311,8 @@ static void on_trouble(void *arg, const struct fg_error *err)
     t->trouble = err ? *err : FG_ERROR_NULL;
     if (!err || t->closing)
         return;
-    if (err->code == FG_E_EXPIRED && !t->again && t->n == 0) {
-        t->again = true; /* older than what is left, in some partition: all that is left */
-        (void)fg_cli_fail(0, "some partitions begin later than asked for: from the beginning of each");
-        assign(t, FG_BUS_BEGINNING);
+    if (err->code == FG_E_EXPIRED && begin_later(t)) {
+        t->trouble = FG_ERROR_NULL;
     } else if (err->code == FG_E_AUTH || err->code == FG_E_EXPIRED || err->code == FG_E_NOT_FOUND || err->fatal) {
         end(t, fg_cli_fail(FG_EXIT_FAILED, "%s", err->text));
     }
@@ -270,13 +339,15 @@ static void open_reader(struct tail *t, int32_t partitions)
     const struct fg_bus_consumer_config config = { .want_end = true };
     struct fg_error err = FG_ERROR_NULL;
 
-    t->partitions = t->open = partitions;
-    t->ended = fg_calloc((size_t)partitions, sizeof(*t->ended));
+    t->n_parts = t->open = partitions;
+    t->parts = fg_calloc((size_t)partitions, sizeof(*t->parts));
     if (fg_bus_consumer_open(t->errand.bus, &config, &events, t, &t->consumer, &err) < 0) {
         t->consumer = NULL;
         end(t, fg_cli_fail(FG_EXIT_FAILED, "%s", err.text));
+    } else if (t->from >= 0) {
+        measure(t);
     } else {
-        assign(t, t->from);
+        assign(t, t->from, false);
     }
 }
 
@@ -337,7 +408,7 @@ static int run(struct fg_cli *cli, void *state, int argc, char **argv)
     t.topic = argv[0];
     code = fg_errand_run(&t.errand);
     fg_buf_deinit(&t.buf);
-    free(t.ended);
+    free(t.parts);
     return code;
 }
 
