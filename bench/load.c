@@ -331,7 +331,7 @@ static void read_all(struct run *run)
                 run->came_ns[i] = now;
         }
         if (!give_up && atomic_load(&run->all_sent))
-            give_up = now + LATE_MS * 1000000u;
+            give_up = now + LATE_MS * UINT64_C(1000000);
         if (give_up && now > give_up)
             return;
     }
