@@ -86,15 +86,19 @@ void mails_make(struct world *w)
     w->next_seq = fg_calloc(w->n_conversations, sizeof(*w->next_seq));
     for (size_t i = 0; i < w->n_mails; i++) {
         struct mail *m = &w->mails[i];
-        /* the last ones are fresh mails, one for each folder, for when all mishaps are over */
-        m->folder = i + w->n_folders >= w->n_mails ? (uint32_t)(i + w->n_folders - w->n_mails)
-                                                   : (uint32_t)sim_random(&w->sim, w->n_folders);
+        bool late = i >= w->n_early;
+        /* the first late ones are fresh mails, one for each folder, for when all mishaps are over; the others trickle
+         */
+        m->folder = late && i < w->n_early + w->n_folders ? (uint32_t)(i - w->n_early)
+                                                          : (uint32_t)sim_random(&w->sim, w->n_folders);
         m->conversation = m->folder * per_folder + (uint32_t)sim_random(&w->sim, per_folder);
-        m->kind = (uint8_t)kind_of(w);
+        m->kind = (uint8_t)(late ? KIND_PLAIN : kind_of(w));
         m->fails_left = SIM_ATTEMPTS - 1;
     }
-    if (sim_chance(&w->sim, 30)) /* one: with two of them left nobody could tell whose fault it is */
-        w->mails[sim_random(&w->sim, w->n_mails)].kind = KIND_MUTE;
+    for (uint64_t n = sim_chance(&w->sim, 40) ? 1 + sim_random(&w->sim, 4) : 0; n > 0; n--) {
+        w->mails[sim_random(&w->sim, w->n_early)].kind = KIND_MUTE;
+        w->ledger.has_mute = true;
+    }
     for (unsigned f = 0; f < w->n_folders; f++) {
         struct folder *folder = &w->folders[f];
         (void)snprintf(folder->box, sizeof(folder->box), "box%u", f / 2);
@@ -121,6 +125,10 @@ void mail_issue(struct world *w)
         return;
     w->n_issued++;
     folder = &w->folders[w->mails[i].folder];
+    if (w->mails[i].kind == KIND_DROP) {
+        w->mails[i].done = true; /* what needs nothing more to be done */
+        w->ledger.done++;
+    }
     w->mails[i].seq = w->next_seq[w->mails[i].conversation]++;
     folder->log[folder->n++] = i;
 }

@@ -6,10 +6,11 @@
 #include "base/mem.h"
 #include "sim.h"
 
-#define STEP_MS  200u     /* the world looks after its places and its ledger so often */
-#define LIMIT_MS 1800000u /* after the last mishap, until everything must be where it should be */
-#define AFTER_MS 3000u    /* then so long for what should not come any more */
-#define STOP_MS  60000u
+#define STEP_MS    200u     /* the world looks after its places and its ledger so often */
+#define LIMIT_MS   1800000u /* after the last mishap, until everything must be where it should be */
+#define AFTER_MS   3000u    /* then so long for what should not come any more */
+#define STOP_MS    60000u
+#define TRICKLE_MS 30000u /* a mail comes so often after that */
 
 static uint64_t between(struct world *w, uint64_t from, uint64_t to)
 {
@@ -71,9 +72,8 @@ static void mix(struct world *w)
     mix_kafka(w);
     mix_flow(w);
     w->n_folders = (unsigned)between(w, 2, SIM_FOLDERS_MAX);
-    w->n_mails = w->options.mails ? w->options.mails : 1000;
-    if (w->n_mails < 2 * w->n_folders)
-        w->n_mails = 2 * w->n_folders;
+    w->n_early = w->options.mails ? w->options.mails : 1000;
+    w->n_mails = w->n_early + w->n_folders + SIM_TRICKLE;
     w->mishaps_left = sim_chance(&w->sim, 5) ? 0 : (unsigned)between(w, 1, 14);
     w->mishap_gap_ms = between(w, 200, 8000);
     for (unsigned i = 0; i < n_ingest; i++)
@@ -101,15 +101,14 @@ static void look_after_places(struct world *w)
     }
 }
 
-/* A mail now and then while there are mishaps; the fresh ones wait until they are over. */
+/* A mail now and then while there are mishaps; the late ones wait until they are over. */
 static void issue(void *arg)
 {
     struct world *w = arg;
-    size_t old = w->n_mails - w->n_folders;
 
-    if (w->calm || w->n_issued >= old)
+    if (w->calm || w->n_issued >= w->n_early)
         return;
-    for (uint64_t n = 1 + sim_random(&w->sim, 12); n > 0 && w->n_issued < old; n--)
+    for (uint64_t n = 1 + sim_random(&w->sim, 12); n > 0 && w->n_issued < w->n_early; n--)
         mail_issue(w);
     sim_post(&w->sim, sim_random(&w->sim, 250), issue, w);
 }
@@ -118,11 +117,11 @@ static void live(struct world *w)
 {
     uint64_t quiet_ms = between(w, 0, 3000);
 
-    for (uint64_t n = between(w, 0, w->n_mails / 2); n > 0; n--)
+    for (uint64_t n = between(w, 0, w->n_early / 2); n > 0; n--)
         mail_issue(w);
     issue(w);
     mishaps_begin(w);
-    while (w->mishaps_left > 0 || w->n_issued < w->n_mails - w->n_folders) {
+    while (w->mishaps_left > 0 || w->n_issued < w->n_early) {
         look_after_places(w);
         sim_run_for(&w->sim, STEP_MS);
         ledger_read(w);
@@ -141,7 +140,8 @@ static void say_where(struct world *w)
             if (!node->lines[i].pipeline)
                 continue;
             fg_pipeline_status(node->lines[i].pipeline, &s);
-            sim_trace(&node->process, "%s: %s, %zu partitions, %zu records in %zu batches, %zu of %zu bytes, %s: %.100s",
+            sim_trace(&node->process,
+                      "%s: %s, %zu partitions, %zu records in %zu batches, %zu of %zu bytes, %s: %.100s",
                       node->lines[i].config.name, fg_pipeline_state_name(s.state), s.partitions, s.in_flight_records,
                       s.batches, fg_budget_used(&node->budget), node->budget.limit, s.trouble_node, s.trouble.text);
         }
@@ -150,20 +150,21 @@ static void say_where(struct world *w)
 
 static void recover(struct world *w)
 {
-    while (w->n_issued < w->n_mails)
+    uint64_t trickle_ms = w->sim.now_ms + TRICKLE_MS;
+
+    while (w->n_issued < w->n_early + w->n_folders)
         mail_issue(w);
     ledger_read(w);
-    for (size_t i = 0; i < w->n_mails; i++) /* what needs nothing more to be done */
-        if (w->mails[i].kind == KIND_DROP && !w->mails[i].done) {
-            w->mails[i].done = true;
-            w->ledger.done++;
-        }
-    while (w->ledger.done < w->n_mails && w->sim.now_ms < w->calm_ms + LIMIT_MS) {
+    while (w->ledger.done < w->n_issued && w->sim.now_ms < w->calm_ms + LIMIT_MS) {
         look_after_places(w);
         sim_run_for(&w->sim, STEP_MS);
+        if (w->sim.now_ms >= trickle_ms) {
+            mail_issue(w);
+            trickle_ms = w->sim.now_ms + TRICKLE_MS;
+        }
         ledger_read(w);
     }
-    if (w->ledger.done < w->n_mails)
+    if (w->ledger.done < w->n_issued)
         say_where(w);
     w->ledger.recovery_ms = w->sim.now_ms - w->calm_ms;
     sim_run_for(&w->sim, AFTER_MS);

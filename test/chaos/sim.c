@@ -29,7 +29,7 @@ struct tail {
 
 struct sums {
     struct ledger all;
-    size_t runs, bad, late;
+    size_t runs, bad, late, timed; /* timed: without mails that are never answered */
     uint64_t recovery_max_ms, recovery_sum_ms;
     uint64_t began_ns;
 };
@@ -51,10 +51,13 @@ static void add(struct sums *sums, const struct ledger *l)
 
     sums->runs++;
     sums->bad += !ledger_is_good(l);
-    sums->late += l->recovery_ms > LATE_MS;
-    sums->recovery_sum_ms += l->recovery_ms;
-    if (l->recovery_ms > sums->recovery_max_ms)
-        sums->recovery_max_ms = l->recovery_ms;
+    if (!l->has_mute) {
+        sums->timed++;
+        sums->late += l->recovery_ms > LATE_MS;
+        sums->recovery_sum_ms += l->recovery_ms;
+        if (l->recovery_ms > sums->recovery_max_ms)
+            sums->recovery_max_ms = l->recovery_ms;
+    }
     a->issued += l->issued;
     a->committed += l->committed;
     a->lost += l->lost;
@@ -89,9 +92,9 @@ static void print_sums(const struct sums *s)
 
     (void)printf("# ---- %zu runs, %zu of them bad ----\n", s->runs, s->bad);
     print_ledger(&s->all);
-    (void)printf("# all in place after the last mishap: %.1f s on average, %.1f s at most; %zu runs over %u s\n",
-                 s->runs ? (double)s->recovery_sum_ms / 1000 / (double)s->runs : 0, (double)s->recovery_max_ms / 1000,
-                 s->late, LATE_MS / 1000);
+    (void)printf("# all in place after the last mishap: %.1f s on average, %.1f s at most; %zu of %zu runs over %u s\n",
+                 s->timed ? (double)s->recovery_sum_ms / 1000 / (double)s->timed : 0, (double)s->recovery_max_ms / 1000,
+                 s->late, s->timed, LATE_MS / 1000);
     (void)printf("# simulated %.1f h; %.1f ms a run\n", (double)s->all.sim_ms / 3600000,
                  s->runs ? (double)took_ms / (double)s->runs : 0);
 }

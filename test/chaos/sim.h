@@ -22,6 +22,7 @@
 #define SIM_FOLDERS_MAX 24u
 #define SIM_TEXT_MAX    4500u
 #define SIM_ATTEMPTS    3u
+#define SIM_TRICKLE     60u /* mails for after the mishaps, so that it never is quite still */
 
 enum kind {
     KIND_PLAIN,
@@ -124,6 +125,7 @@ struct ledger {
     size_t issued, done, committed, lost, duplicated, corrupt, misordered, aborted_seen, dead, dead_wrong;
     size_t handles, aborts, early_calls, over_budget, unclean;
     uint64_t recovery_ms; /* from the end of all mishaps until everything was where it should be */
+    bool has_mute;        /* mails that are never answered, which takes its time by design */
     uint64_t sim_ms;
 };
 
@@ -150,7 +152,7 @@ struct world {
     bool exactly_once, combined;
     enum fg_delivery_mode delivery;
     unsigned n_folders, n_conversations;
-    size_t n_mails, n_issued, commit_records, budget_bytes;
+    size_t n_mails, n_early, n_issued, commit_records, budget_bytes;
     uint32_t commit_interval_ms, retry_cap_ms, stop_ms;
     unsigned n_workers, mishaps_left;
     uint64_t mishap_gap_ms, service_ms_max;
