@@ -116,7 +116,7 @@ int fg_errand_run(struct fg_errand *e)
         return code;
     if (e->config->kafka.embedded) {
         code = fg_cli_fail(FG_EXIT_CONFIG,
-                           "%s: with `kafka.embedded` the broker lives inside `fragua run`, nothing outside can reach it",
+                           "%s: with `kafka.embedded` the broker lives inside `fragua run`: nothing outside reaches it",
                            w->file);
     } else if (!e->config->kafka.bootstrap_servers) {
         code = fg_cli_fail(FG_EXIT_CONFIG, "%s: it names no Kafka (`kafka.bootstrap.servers`)", w->file);

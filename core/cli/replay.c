@@ -148,6 +148,11 @@ static struct target *target_of(struct job *j, const char *topic)
     return &j->targets[j->n_targets++];
 }
 
+static const char *done_word(const struct job *j)
+{
+    return j->state->dry ? "would be replayed" : "replayed";
+}
+
 static void tell_json(const struct job *j, const struct fg_replay_news *news)
 {
     FG_CLEANUP(fg_buf_deinit) struct fg_buf buf = FG_BUF_INIT(NEWS_MAX);
@@ -158,7 +163,7 @@ static void tell_json(const struct job *j, const struct fg_replay_news *news)
     (void)snprintf(text, sizeof(text), "%s/%" PRId32 "/%" PRId64, l->topic, l->partition, l->offset);
     fg_json_object(&w);
     fg_json_kv_cstr(&w, "id", text);
-    fg_json_kv_cstr(&w, "result", news->fate == FG_REPLAY_LEFT ? "left" : j->state->dry ? "would be replayed" : "replayed");
+    fg_json_kv_cstr(&w, "result", news->fate == FG_REPLAY_LEFT ? "left" : done_word(j));
     fg_json_kv_string(&w, "pipeline", fg_slice_sub(l->pipeline, 0, 256));
     fg_json_kv_string(&w, "stage", fg_slice_sub(l->stage, 0, 256));
     fg_json_kv_string(&w, "reason", fg_slice_sub(l->reason, 0, 1024));
@@ -221,7 +226,7 @@ static void print_targets(const struct job *j)
 static void summary_text(const struct job *j)
 {
     const struct fg_replay_counts *c = &j->counts;
-    const char *done = j->state->dry ? "would be replayed" : "replayed";
+    const char *done = done_word(j);
 
     if (c->sent == 0) {
         (void)printf("no letter %s", done);

@@ -19,7 +19,7 @@ enum { OPTION_FROM = FG_ERRAND_OPTIONS, OPTION_COUNT, OPTION_FOLLOW, OPTION_FORM
 
 static const struct fg_cli_option options[] = {
     FG_ERRAND_OPTION_ROWS,
-    [OPTION_FROM] = { "from", 0, "WHERE", "beginning, end, an offset, -N (the last N of each partition), a time, or 90m" },
+    [OPTION_FROM] = { "from", 0, "WHERE", "beginning, end, an offset, -N (last N a partition), a time, or 90m (ago)" },
     [OPTION_COUNT] = { "count", 0, "N", "end after so many records" },
     [OPTION_FOLLOW] = { "follow", 'f', NULL, "at the end, wait for more" },
     [OPTION_FORMAT] = { "format", 0, "pretty|json", "how records are written (default: pretty)" },

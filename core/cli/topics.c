@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fragua topics: the topics that a pipeline file needs, what exists, what differs; and making those that are missing. */
+/* fragua topics: the topics that a pipeline file needs, what exists, what differs; and making what is missing. */
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -12,7 +12,7 @@
 
 enum { OPTION_CREATE = FG_ERRAND_OPTIONS, OPTION_PARTITIONS, OPTION_REPLICATION, OPTION_FORMAT };
 
-#define CURSORS_PARTITIONS   12      /* of a cursors topic that is made: divides evenly among 2, 3, 4, 6 and 12 replicas */
+#define CURSORS_PARTITIONS   12      /* of a cursors topic that is made: 2, 3, 4, 6 and 12 replicas share it evenly */
 #define MESSAGE_BYTES        1000000 /* librdkafka's default of message.max.bytes */
 #define OUTPUT_MAX           (4u * 1024u * 1024u)
 #define PARTITIONS_MAX       100000
@@ -143,8 +143,8 @@ static void judge_copies(const struct topics *t, struct need *n)
 
     if (n->is_written && f->min_insync > f->replication && f->replication > 0)
         line(&n->stops,
-             "it has %" PRId32 " cop%s and min.insync.replicas=%" PRId32 ": nothing can be written to it", f->replication,
-             f->replication == 1 ? "y" : "ies", f->min_insync);
+             "it has %" PRId32 " cop%s and min.insync.replicas=%" PRId32 ": nothing can be written to it",
+             f->replication, f->replication == 1 ? "y" : "ies", f->min_insync);
     else if (t->cluster.brokers > 1 && f->replication == 1)
         line(&n->notes, "one copy on a cluster of %" PRId32 " brokers: it is gone with its broker", t->cluster.brokers);
     else if (f->replication >= 3 && f->min_insync == 1)
@@ -167,7 +167,8 @@ static void judge_sizes(const struct topics *t, struct need *n)
     int64_t ours = producer_message_bytes(t), theirs = n->found.message_bytes_max;
 
     if (n->is_written && theirs > 0 && theirs < ours)
-        line(&n->notes, "max.message.bytes=%" PRId64 " is less than the %" PRId64 " that are sent: larger ones are refused",
+        line(&n->notes,
+             "max.message.bytes=%" PRId64 " is less than the %" PRId64 " that are sent: larger ones are refused",
              theirs, ours);
 }
 

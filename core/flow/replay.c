@@ -419,7 +419,7 @@ static void work_done(struct fg_work *work)
     wake(r);
 }
 
-/* Records that were there when the offset was committed are gone by now: from what is left, passing over what is done. */
+/* Records that were there when the offset was committed are gone: from what is left, passing over what is done. */
 static bool begin_anew(struct fg_replay *r)
 {
     if (r->trouble.code != FG_E_EXPIRED || r->from_beginning)
@@ -531,8 +531,8 @@ static void step_pause(struct fg_replay *r)
 }
 
 /*
- * A dead producer may have been fenced by another replay, or its transaction took too long, and whether its batch counts
- * is not known. The next producer fences the other one; the offsets then say what counts.
+ * A dead producer may have been fenced by another replay, or its transaction took too long, and whether its batch
+ * counts is not known. The next producer fences the other one; the offsets then say what counts.
  */
 static void step_reopen(struct fg_replay *r)
 {

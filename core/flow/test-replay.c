@@ -102,11 +102,10 @@ static void deinit(struct run *run)
 
 static void choose(struct run *run, const char *filter)
 {
+    struct fg_letter_condition *condition = &run->conditions[run->config.n_conditions++];
     struct fg_error err;
 
-    assert_int_equal(
-        fg_letter_condition_read(filter, run->rig->sim.wall_start_ms, &run->conditions[run->config.n_conditions++], &err),
-        0);
+    assert_int_equal(fg_letter_condition_read(filter, run->rig->sim.wall_start_ms, condition, &err), 0);
 }
 
 static bool is_done(void *arg)

@@ -15,7 +15,7 @@ from harness import http
 
 TOP = Path(__file__).resolve().parents[2]
 CONFIG, FAILED, USAGE = 78, 1, 64
-COMMANDS = ["run", "validate", "schema", "plugins", "demo"]
+COMMANDS = ["run", "validate", "schema", "plugins", "topics", "replay", "tail", "demo"]
 SECRET = "open-sesame-4711"
 BUILD = Path(os.environ.get("FRAGUA_BIN", "build/core/fragua")).resolve().parents[1]
 BAD_PLUGINS, EXAMPLES = BUILD / "test" / "plugins", BUILD / "examples" / "plugins"
@@ -206,6 +206,21 @@ def test_a_role_that_no_pipeline_has_is_a_wrong_file(fragua):
     (("schema", "--format", "text"), "--format is json or markdown"),
     (("plugins", "a", "b"), "usage: fragua plugins"),
     (("plugins", "--format", "xml"), "--format is text, json or markdown"),
+    (("topics",), "usage: fragua topics -c FILE"),
+    (("topics", "-c", "x", "y"), "usage: fragua topics"),
+    (("topics", "-c", "x", "--partitions", "3"), "add --create"),
+    (("topics", "-c", "x", "--create", "--partitions", "0"), "--partitions is a number from 1"),
+    (("topics", "-c", "x", "--format", "xml"), "--format is text or json"),
+    (("replay",), "usage: fragua replay -c FILE"),
+    (("replay", "-c", "x", "y"), "usage: fragua replay"),
+    (("replay", "-c", "x", "--limit", "-1"), "--limit is a number from 1"),
+    (("replay", "-c", "x", "--filter", "reason"), "--filter: a filter is reason, code"),
+    (("replay", "-c", "x", "--filter", "id=7"), "id is a letter's topic/partition/offset, not \"7\""),
+    (("tail", "-c", "x"), "usage: fragua tail -c FILE TOPIC"),
+    (("tail", "t"), "usage: fragua tail -c FILE TOPIC"),
+    (("tail", "-c", "x", "t", "--from", "1e3"), "--from is beginning, end, an offset"),
+    (("tail", "-c", "x", "t", "--count", "0"), "--count is a number from 1"),
+    (("tail", "-c", "x", "t", "--format", "text"), "--format is pretty or json"),
     (("demo", "x"), "usage: fragua demo"),
     (("demo", "--port", "70000"), "--port is a number from 1 to 65535, not \"70000\""),
 ])

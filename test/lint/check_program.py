@@ -2,6 +2,7 @@
 """What the built program says of itself equals what the documents say: options, and the example configurations."""
 import json
 import os
+import re
 import subprocess
 
 from tree import Skip, code_spans, table_rows
@@ -63,6 +64,35 @@ def validate(tree, path):
     return [f"{path}: exit {answer.returncode}: {(answer.stderr + answer.stdout).strip()}"]
 
 
+COMMANDS = "docs/commands.md"
+OPTION = re.compile(r"^  (?:-(\w), |    )--([a-z-]+)(?: (\S+))? ", re.MULTILINE)
+
+
+def helped_options(tree, *words):
+    """The options in a command's own help: its own, and those of every command; each as docs/commands.md writes it."""
+    own, _, common = call(tree, *words, "--help").stdout.partition("\noptions of every command:\n")
+    return [{(f"-{letter}, " if letter else "") + f"--{name}" + (f" {value}" if value else "")
+             for letter, name, value in OPTION.findall(text)} for text in (own, common)]
+
+
+def documented_options(section):
+    return {", ".join(code_spans(cells[0])).replace("\\|", "|") for cells in table_rows(section, "option")}
+
+
+def compare_commands(tree):
+    """Each command has a section of its own with a table of its options."""
+    sections = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", tree.text(COMMANDS), re.MULTILINE | re.DOTALL))
+    commands = re.findall(r"^  ([a-z]+) ", call(tree, "--help").stdout.partition("\noptions of")[0], re.MULTILINE)
+    wanted = {f"`fragua {command}`": helped_options(tree, command)[0] for command in commands}
+    wanted["Every command"] = helped_options(tree, commands[0])[1]
+    problems = [f"{COMMANDS}: \"{title}\" is no command" for title in sections if title not in wanted]
+    for title, options in wanted.items():
+        found = documented_options(sections.get(title, ""))
+        problems += [f"{COMMANDS}: {title}: no row for `{option}`" for option in sorted(options - found)]
+        problems += [f"{COMMANDS}: {title}: `{option}` is no option" for option in sorted(found - options)]
+    return problems
+
+
 REFERENCE = "docs/configuration.md"
 
 
@@ -85,7 +115,8 @@ def cases(tree):
         program(tree)
     except Skip as reason:
         return [("options in README.md equal those of the program", reason), ("example configurations hold", reason)]
-    result = [(f"{REFERENCE} equals the program's tables", compare_reference(tree))]
+    result = [(f"{REFERENCE} equals the program's tables", compare_reference(tree)),
+              (f"{COMMANDS} equals the program's help", compare_commands(tree))]
     for plugin in plugins:
         name = f"options of {plugin} equal those in its README.md"
         result.append((name, compare_options(tree, plugin) if plugin in built else Skip(f"{plugin} is not built")))

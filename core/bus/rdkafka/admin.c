@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Topics: what exists, their settings, and making some. One handle and one lane for the whole bus, made when first needed. */
+/* Topics: what exists, settings, making some. One handle and one lane for the whole bus, made when first needed. */
 #include <stdlib.h>
 #include <string.h>
 
