@@ -361,7 +361,7 @@ static const struct fg_option options[] = {
       .detail = "Halved for a folder whose pages take too long or are too large, and raised again when they are not." },
     { .key = "page-bytes", .type = FG_OPTION_SIZE, .fallback = "64MiB", .min = 65536, .max = 1073741824,
       .unit = "bytes", .offset = offsetof(struct config, page_bytes), .summary = "largest page that is taken",
-      .detail = "Up to `concurrency` pages are in memory at a time, besides `limits.memory`." },
+      .detail = "One larger than this or than `limits.memory` is asked for in smaller parts, down to one mail." },
     { .key = "concurrency", .type = FG_OPTION_INTEGER, .fallback = "4", .min = 1, .max = 256, .unit = "mailboxes",
       .offset = offsetof(struct config, concurrency), .summary = "mailboxes read at a time, each one page at a time" },
     { .key = "remember", .type = FG_OPTION_INTEGER, .fallback = "65536", .min = 0, .max = REMEMBER_MAX,

@@ -37,6 +37,7 @@
 #define NO_ROOM_MAX 100u              /* tries to get a page past the byte budget before smaller ones are asked for */
 #define SLOTS_MAX 100000           /* numbers of a memory's cursors are below */
 #define REMEMBER_MAX 1000000       /* versions of a folder */
+#define PAGE_CUT 4                 /* a page that is too large is asked for in so many parts */
 #define PAGES_BEFORE_GROWTH 20        /* good pages in a row before a reduced page size is doubled again */
 
 struct credential {

@@ -378,12 +378,31 @@ static void a_page_too_heavy_is_asked_for_in_smaller_parts(void **state)
     fake_call_answer(bed_call(bed, "/users/info"), 504, NULL, "");
     fake_host_advance(bed->fake, 1000);
     assert_non_null(strstr(bed_call(bed, "/users/info")->headers, "odata.maxpagesize=25,"));
-    fake_call_fail(bed_call(bed, "/users/info"), FG_E_LIMIT, "the answer's body is larger than 64 MiB");
-    fake_host_advance(bed->fake, 2000);
-    assert_non_null(strstr(bed_call(bed, "/users/info")->headers, "odata.maxpagesize=12,"));
     for (unsigned i = 0; i < PAGES_BEFORE_GROWTH; i++)
         bed_page(bed, i ? "/d?n" : "/users/info", "", "nextLink", GRAPH "/d?n");
-    assert_non_null(strstr(bed_call(bed, "/d?n")->headers, "odata.maxpagesize=24,"));
+    assert_non_null(strstr(bed_call(bed, "/d?n")->headers, "odata.maxpagesize=50,"));
+}
+
+static void a_page_too_large_is_asked_for_in_smaller_parts_at_once(void **state)
+{
+    static const char large[] = "the answer's body is larger than 64 MiB";
+    struct bed *bed = *state;
+
+    bed_run(bed);
+    bed_page(bed, "/users/orders", "", "deltaLink", GRAPH "/d?o");
+    bed_pull(bed);
+    fake_call_fail(bed_call(bed, "/users/info"), FG_E_LIMIT, large);
+    assert_non_null(strstr(bed_call(bed, "/users/info")->headers, "odata.maxpagesize=12,"));
+    fake_call_fail(bed_call(bed, "/users/info"), FG_E_LIMIT, large);
+    assert_non_null(strstr(bed_call(bed, "/users/info")->headers, "odata.maxpagesize=3,"));
+    fake_call_fail(bed_call(bed, "/users/info"), FG_E_LIMIT, large);
+    assert_non_null(strstr(bed_call(bed, "/users/info")->headers, "odata.maxpagesize=1,"));
+    assert_false(fake_host_logged(bed->fake, "WARN"));
+    fake_call_fail(bed_call(bed, "/users/info"), FG_E_LIMIT, large); /* one mail alone: a person must raise the limit */
+    assert_true(fake_host_logged(bed->fake, "WARN mailbox \"" INFO "\""));
+    assert_false(bed_asks(bed, "/users/info"));
+    fake_host_advance(bed->fake, PARK_BASE_MS * 2);
+    assert_true(bed_asks(bed, "/users/info"));
 }
 
 int main(void)
@@ -411,6 +430,7 @@ int main(void)
         BED_TEST(a_missing_or_forbidden_mailbox_is_parked_and_the_others_go_on),
         BED_TEST(a_page_that_makes_no_sense_moves_nothing),
         BED_TEST(a_page_too_heavy_is_asked_for_in_smaller_parts),
+        BED_TEST(a_page_too_large_is_asked_for_in_smaller_parts_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

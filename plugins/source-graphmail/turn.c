@@ -57,17 +57,32 @@ static void tell(struct folder *f, const struct fg_error *err, uint64_t rest)
                       f->name, err->text, (unsigned long long)((rest + 999) / 1000));
 }
 
+/* Nothing is wrong with Graph, and waiting would not help. */
+static void too_large(struct folder *f, const struct fg_error *err)
+{
+    struct source *s = f->mailbox->source;
+
+    f->page_size = f->page_size > PAGE_CUT ? f->page_size / PAGE_CUT : 1;
+    f->good_pages = 0;
+    f->due_ms = s->host->svc->now_ms(s->host);
+    s->host->svc->log(s->host, FG_LOG_DEBUG, "mailbox \"%s\", folder \"%s\": %s; asking for %d messages at a time",
+                      f->mailbox->name, f->name, err->text, f->page_size);
+}
+
 void turn_failed(struct folder *f, enum answer answer, const struct fg_error *err)
 {
     struct source *s = f->mailbox->source;
     uint64_t now = s->host->svc->now_ms(s->host), rest;
 
-    if (answer == ANSWER_HEAVY) {
-        bool was_lightest = f->page_size == 1;
-        turn_lighter(f);
-        if (was_lightest && err->code == FG_E_LIMIT)
-            answer = ANSWER_REFUSED; /* one message alone is too large: asking often does not help */
+    if (answer == ANSWER_HEAVY && err->code == FG_E_LIMIT) {
+        if (f->page_size > 1) {
+            too_large(f, err);
+            return;
+        }
+        answer = ANSWER_REFUSED; /* one message alone is too large: asking often does not help */
     }
+    if (answer == ANSWER_HEAVY)
+        turn_lighter(f);
     rest = rest_ms(f, answer, err);
     tell(f, err, rest);
     if (answer == ANSWER_THROTTLED) {
