@@ -41,33 +41,35 @@ class Crowd:
         self.graph = f"http://127.0.0.1:{free_port()}"
         self.replicas = []
 
-    def start_graph(self, mails, mailboxes=MAILBOXES):
+    def start_graph(self, mails, mailboxes=MAILBOXES, text=500):
         process = self.fragua.run(json.dumps({"http": {"listen": self.graph[7:], "plugins": [
             {"plugin": "sim-graph", "secret": SECRET, "page": 50,
-             "generate": {"mailboxes": mailboxes, "mails": mails, "conversations": CONVERSATIONS}}]}}), name="graph")
+             "generate": {"mailboxes": mailboxes, "mails": mails, "conversations": CONVERSATIONS,
+                          "text": text}}]}}), name="graph")
         process.wait_ready(f"{self.graph}/sim/v1/state", timeout=60)
 
     def post(self, what, body):
         status, _, answer = http("POST", f"{self.graph}/sim/v1/{what}", body, timeout=60)
         assert status == 201, answer
 
-    def settings(self, port):
+    def settings(self, port, limits, transforms):
         return {
             "kafka": {"bootstrap.servers": self.kafka.plain, "cursors-topic": self.topics["cursors"]},
             "http": {"listen": f"127.0.0.1:{port}", "plugins": [{"plugin": "http-control"}]},
-            "limits": {"memory": "32MiB", "workers": 1},
+            "limits": limits or {"memory": "32MiB", "workers": 1},
             "pipelines": {"ingest": {
                 "role": "producer", "group": self.group, "commit": {"interval": "200ms"},
                 "source": {"plugin": "source-graphmail", "tenant": "contoso.example", "client": "sim",
                            "credential": {"secret": SECRET}, "mailboxes": {"domain": "contoso.example"},
                            "poll": "3s", "concurrency": 8, "graph": self.graph, "login": self.graph},
-                "transforms": [{"plugin": "transform-tabulate"}],
+                "transforms": transforms,
                 "output": {"topic": self.topics["documents"]}, "dead-letters": {"topic": self.topics["dead"]}}}}
 
-    def add(self, ready=True):
+    def add(self, ready=True, limits=None, transforms=({"plugin": "transform-tabulate"},)):
         port = self.free_port()
-        replica = self.fragua.run(json.dumps(self.settings(port)), "--instance", f"r{len(self.replicas)}",
-                                  name=f"replica-{len(self.replicas)}")
+        number = len(self.replicas)
+        replica = self.fragua.run(json.dumps(self.settings(port, limits, transforms)), "--instance", f"r{number}",
+                                  name=f"replica-{number}")
         replica.port = port
         self.replicas.append(replica)
         if ready:
@@ -220,3 +222,18 @@ def test_a_changed_partition_count_is_refused_and_cursors_can_be_moved(crowd, ka
     crowd.wait_rounds(last, 1, **few)
     check(crowd.account(), 3, **few)
     last.stop()
+
+
+def test_mails_of_25_mb_come_through_a_small_budget(crowd, kafka):
+    """A page of several is more than there is room for: it is asked for in smaller parts, down to one mail."""
+    few = {"mailboxes": 2}
+    kafka.new_topic(f"{crowd.topics['documents']}-large", 2, {"max.message.bytes": 64 << 20})
+    crowd.topics["documents"] += "-large"
+    crowd.start_graph(2, **few, text=24 << 20)  # 25 MB and more as JSON
+    crowd.post("generate", {**few, "mails": 3, "conversations": CONVERSATIONS, "text": 1000})
+    replica = crowd.add(limits={"memory": "64MiB", "workers": 1}, transforms=[])
+    check(crowd.read(10), 5, **few)
+    peak = peak_mib(replica)
+    assert peak <= 96, f"peak RSS {peak:.0f} MiB"
+    assert not crowd.kafka.read(crowd.topics["dead"])
+    replica.stop()
