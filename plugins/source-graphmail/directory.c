@@ -132,9 +132,16 @@ void directory_step(struct source *s)
     struct directory *d = &s->directory;
     struct fg_buf url = FG_BUF_INIT(URL_MAX);
     struct fg_error err = FG_ERROR_NULL;
+    uint64_t now = s->host->svc->now_ms(s->host);
     const char *token;
 
-    if (!d->due || d->call || !(token = token_get(s, &d->serial)))
+    if (!d->due || d->call)
+        return;
+    if (now < s->hold_ms) {
+        next_after(s, s->hold_ms - now);
+        return;
+    }
+    if (!(token = token_get(s, &d->serial)))
         return;
     d->due = false;
     if (!d->link)

@@ -83,6 +83,118 @@ static void revoked_pages_that_were_read_or_wait_are_dropped(void **state)
     assert_int_equal(fake_call_count(bed->fake), 0);
 }
 
+/* Whatever was under way or waited when it was revoked, a day later nothing was asked for it. */
+static void assert_left_alone(struct bed *bed, const char *url_part)
+{
+    bed_pull(bed);
+    for (unsigned hour = 0; hour < 24; hour++) {
+        while (bed_asks(bed, "/oauth2/"))
+            bed_token(bed, "token-n");
+        assert_false(bed_asks(bed, url_part));
+        fake_host_advance(bed->fake, 3600000);
+    }
+}
+
+static void revoked_while_the_token_is_on_its_way_it_is_not_asked_for(void **state)
+{
+    struct bed *bed = *state;
+
+    bed_open(bed);
+    bed_assign(bed, INFO "/inbox", "");
+    bed_pull(bed);
+    assert_true(bed_asks(bed, "/oauth2/"));
+    revoke(bed, INFO);
+    assert_left_alone(bed, "/users/");
+}
+
+static void revoked_while_it_waits_for_another_try_it_is_not_asked_for(void **state)
+{
+    static const struct {
+        int status;
+        const char *headers;
+    } answers[] = { { 429, "Retry-After: 5\n" }, { 503, NULL }, { 500, NULL }, { 504, NULL }, { 404, NULL },
+                    { 401, NULL }, { 410, NULL } };
+    struct bed *bed = *state;
+
+    bed_run(bed);
+    revoke(bed, ORDERS);
+    for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+        bed_pull(bed);
+        fake_call_answer(bed_call(bed, "info"), answers[i].status, answers[i].headers, "");
+        revoke(bed, INFO);
+        assert_left_alone(bed, "/users/");
+        bed_assign(bed, INFO "/inbox", GRAPH "/d?info");
+        while (bed_asks(bed, "/oauth2/"))
+            bed_token(bed, "token-m");
+    }
+}
+
+static void a_new_assignment_does_not_shorten_retry_after(void **state)
+{
+    struct bed *bed = *state;
+
+    bed_run(bed);
+    revoke(bed, ORDERS);
+    bed_pull(bed);
+    fake_call_answer(bed_call(bed, "/users/info"), 429, "Retry-After: 120\n", "");
+    fake_host_advance(bed->fake, 20000);
+    revoke(bed, INFO);
+    bed_assign(bed, INFO "/inbox", "");
+    rewind_key(bed, INFO "/inbox", GRAPH "/d?info");
+    bed_pull(bed);
+    fake_host_advance(bed->fake, 99999);
+    assert_int_equal(fake_call_count(bed->fake), 0);
+    fake_host_advance(bed->fake, 1);
+    assert_true(bed_asks(bed, "/d?info"));
+}
+
+static void retry_after_counts_for_all_folders_whatever_the_status(void **state)
+{
+    static const char *const folders[] = { "inbox", "archive" };
+    static const int statuses[] = { 429, 503, 500, 502, 504, 404 };
+    struct bed *bed = *state;
+
+    bed->config.folders = (struct fg_strings){ folders, 2 };
+    bed_open(bed);
+    bed_assign(bed, INFO "/inbox", GRAPH "/d?info");
+    bed_assign(bed, INFO "/archive", GRAPH "/d?info");
+    bed_pull(bed);
+    bed_token(bed, "token-1");
+    for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++) {
+        assert_int_equal(fake_call_count(bed->fake), 1); /* one folder of a mailbox at a time */
+        fake_call_answer(bed_call(bed, "/d?info"), statuses[i], "Retry-After: 300\n", "");
+        fake_host_advance(bed->fake, 299999);
+        assert_int_equal(fake_call_count(bed->fake), 0);
+        fake_host_advance(bed->fake, 1);
+        bed_page(bed, "/d?info", "", "nextLink", GRAPH "/d?info"); /* a success: nobody else is held up */
+        if (bed->batch->state != FAKE_BATCH_OPEN)
+            bed_pull(bed); /* it was time to save the link */
+    }
+}
+
+static void when_all_wait_the_list_of_the_domain_waits_too(void **state)
+{
+    struct bed *bed = *state;
+
+    bed->mailboxes = (struct mailboxes){ .domain = "contoso.example" };
+    bed_open(bed);
+    bed_token(bed, "token-1");
+    fake_call_answer(bed_call(bed, "/v1.0/users?"), 200, NULL, "{\"value\":[{\"mail\":\"" INFO "\"}]}");
+    bed_assign(bed, INFO "/inbox", "");
+    bed_pull(bed);
+    fake_host_advance(bed->fake, DIRECTORY_MS - 10000);
+    for (unsigned i = 0; i < HOLD_AFTER; i++) {
+        fake_call_answer(bed_call(bed, "/users/info"), 429,
+                         i + 1 < HOLD_AFTER ? "Retry-After: 1\n" : "Retry-After: 60\n", "");
+        if (i + 1 < HOLD_AFTER)
+            fake_host_advance(bed->fake, 1000);
+    }
+    fake_host_advance(bed->fake, 59999);
+    assert_int_equal(fake_call_count(bed->fake), 0);
+    fake_host_advance(bed->fake, 1);
+    assert_true(bed_asks(bed, "/v1.0/users?"));
+}
+
 static void rewound_it_goes_on_from_what_counts(void **state)
 {
     struct bed *bed = *state;
@@ -339,6 +451,11 @@ int main(void)
         BED_TEST(a_large_page_is_read_by_a_worker),
         BED_TEST(what_is_revoked_stops_at_once_and_the_batch_goes_back),
         BED_TEST(revoked_pages_that_were_read_or_wait_are_dropped),
+        BED_TEST(revoked_while_the_token_is_on_its_way_it_is_not_asked_for),
+        BED_TEST(revoked_while_it_waits_for_another_try_it_is_not_asked_for),
+        BED_TEST(a_new_assignment_does_not_shorten_retry_after),
+        BED_TEST(retry_after_counts_for_all_folders_whatever_the_status),
+        BED_TEST(when_all_wait_the_list_of_the_domain_waits_too),
         BED_TEST(rewound_it_goes_on_from_what_counts),
         BED_TEST(a_page_without_room_is_kept_whole_for_the_next_pull),
         BED_TEST(a_page_that_never_fits_is_asked_for_in_smaller_parts),

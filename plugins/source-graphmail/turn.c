@@ -27,9 +27,12 @@ void turn_lighter(struct folder *f)
 static uint64_t rest_ms(struct folder *f, enum answer answer, const struct fg_error *err)
 {
     struct source *s = f->mailbox->source;
+    uint64_t park;
 
-    if (answer == ANSWER_RENEW || answer == ANSWER_REFUSED)
-        return PARK_BASE_MS / 2 + source_jitter(s, PARK_BASE_MS, PARK_CAP_MS, f->attempt);
+    if (answer == ANSWER_RENEW || answer == ANSWER_REFUSED) {
+        park = PARK_BASE_MS / 2 + source_jitter(s, PARK_BASE_MS, PARK_CAP_MS, f->attempt);
+        return park > err->retry_after_ms ? park : err->retry_after_ms;
+    }
     if (err->retry_after_ms)
         return err->retry_after_ms;
     return source_jitter(s, RETRY_BASE_MS, RETRY_CAP_MS, f->attempt);
@@ -85,10 +88,10 @@ void turn_failed(struct folder *f, enum answer answer, const struct fg_error *er
         turn_lighter(f);
     rest = rest_ms(f, answer, err);
     tell(f, err, rest);
-    if (answer == ANSWER_THROTTLED) {
-        f->mailbox->not_before_ms = now + rest;
+    if (answer == ANSWER_THROTTLED)
         s->host->svc->metric_add(s->m_throttled, 1);
-    }
+    if (answer == ANSWER_THROTTLED || err->retry_after_ms)
+        f->mailbox->not_before_ms = now + rest;
     if (answer == ANSWER_THROTTLED || answer == ANSWER_DOWN)
         hold_all(s, now, err);
     f->due_ms = now + rest;
