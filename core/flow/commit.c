@@ -235,7 +235,9 @@ static bool is_ready(const struct fg_pipeline *p, const struct fg_flow_batch *ba
 {
     if (!batch || !batch->closed)
         return false;
-    return !batch->n_open || (fg_mutant("drop-at-rebalance") && p->assignment == FG_ASSIGN_REVOKING);
+    if (fg_mutant("drop-at-rebalance") && p->assignment == FG_ASSIGN_REVOKING && !p->works_out && !p->n_deliveries)
+        return true;
+    return !batch->n_open;
 }
 
 static void begin_mark(struct fg_pipeline *p)
