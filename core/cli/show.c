@@ -142,11 +142,15 @@ static void dead_lines(const struct pretty *p)
 static void value_lines(const struct pretty *p)
 {
     const struct fg_bus_message *m = p->m;
-    bool any = text_line(p, "subject", "/subject") | text_line(p, "subject", "/document/subject") | from_line(p) |
-               counts_line(p) | text_line(p, "text", "/text");
     struct fg_slice first, rest;
+    unsigned n = 0;
 
-    if (any)
+    n += text_line(p, "subject", "/subject");
+    n += text_line(p, "subject", "/document/subject");
+    n += from_line(p);
+    n += counts_line(p);
+    n += text_line(p, "text", "/text");
+    if (n)
         return;
     fg_buf_add_str(p->out, "  value    ");
     (void)fg_slice_cut(m->value, '\n', &first, &rest);

@@ -13,6 +13,7 @@
 
 #define GROUP "fragua-replay-dead"
 #define MAX_NEWS 4096
+#define LATE_MS  30000 /* by then every commit that a dead producer left under way has come, or was refused */
 
 struct run {
     struct rig *rig;
@@ -123,6 +124,7 @@ static void finish(struct run *run)
     if (!run->replay && !run->done)
         begin(run);
     assert_true(sim_run_until(&run->rig->sim, 600000, is_done, run));
+    sim_run_for(&run->rig->sim, LATE_MS);
 }
 
 static void expect_no_error(const struct run *run)
