@@ -148,6 +148,7 @@ static void read_one(struct world *w, struct reader *reader, const struct model_
     }
     m = &w->mails[i];
     if (reader == &w->documents && stage == 'D') {
+        w->folders[m->folder].n_documents += m->documents == 0;
         bump(&m->documents);
         check_order(w, reader, m, makes_document);
     } else if (reader == &w->parts && stage == 'P') {
@@ -163,6 +164,7 @@ static void read_one(struct world *w, struct reader *reader, const struct model_
     if (!m->done && is_done(i, m)) {
         m->done = true;
         w->ledger.done++;
+        w->folders[m->folder].n_done++;
     }
 }
 
@@ -186,6 +188,24 @@ void ledger_read(struct world *w)
     read_topic(w, &w->parts);
     read_topic(w, &w->entities);
     read_topic(w, &w->dead);
+}
+
+void ledger_calm(struct world *w)
+{
+    for (unsigned f = 0; f < w->n_folders; f++) {
+        w->folders[f].calm_documents = w->folders[f].n_documents;
+        w->folders[f].calm_done = w->folders[f].n_done;
+    }
+}
+
+bool ledger_has_recovered(const struct world *w)
+{
+    for (unsigned f = 0; f < w->n_folders; f++) {
+        const struct folder *folder = &w->folders[f];
+        if (folder->n_documents == folder->calm_documents || folder->n_done == folder->calm_done)
+            return false;
+    }
+    return true;
 }
 
 static void say(struct world *w, uint32_t i, const char *what)

@@ -128,6 +128,7 @@ void mail_issue(struct world *w)
     if (w->mails[i].kind == KIND_DROP) {
         w->mails[i].done = true; /* what needs nothing more to be done */
         w->ledger.done++;
+        folder->n_done++;
     }
     w->mails[i].seq = w->next_seq[w->mails[i].conversation]++;
     folder->log[folder->n++] = i;

@@ -155,6 +155,7 @@ static void recover(struct world *w)
     while (w->n_issued < w->n_early + w->n_folders)
         mail_issue(w);
     ledger_read(w);
+    ledger_calm(w);
     while (w->ledger.done < w->n_issued && w->sim.now_ms < w->calm_ms + LIMIT_MS) {
         look_after_places(w);
         sim_run_for(&w->sim, STEP_MS);
@@ -163,10 +164,14 @@ static void recover(struct world *w)
             trickle_ms = w->sim.now_ms + TRICKLE_MS;
         }
         ledger_read(w);
+        if (!w->ledger.recovery_ms && ledger_has_recovered(w))
+            w->ledger.recovery_ms = w->sim.now_ms - w->calm_ms;
     }
     if (w->ledger.done < w->n_issued)
         say_where(w);
-    w->ledger.recovery_ms = w->sim.now_ms - w->calm_ms;
+    w->ledger.drained_ms = w->sim.now_ms - w->calm_ms;
+    if (!w->ledger.recovery_ms)
+        w->ledger.recovery_ms = w->ledger.drained_ms;
     sim_run_for(&w->sim, AFTER_MS);
 }
 

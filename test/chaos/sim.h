@@ -49,8 +49,10 @@ struct mail {
 struct folder {
     char box[16], key[32]; /* the owner; "owner/rest" */
     uint32_t *log;         /* owned array of n: mails in the order in which they came */
-    size_t n, cap;
-    uint32_t epoch; /* of its cursors: those of an older one have expired */
+    size_t n;
+    uint32_t epoch;                   /* of its cursors: those of an older one have expired */
+    size_t n_documents, n_done;       /* of its mails, that the ledger saw */
+    size_t calm_documents, calm_done; /* when the mishaps were over */
 };
 
 /* What a source knows of a folder. */
@@ -124,7 +126,8 @@ enum graph { GRAPH_OK, GRAPH_THROTTLES, GRAPH_DOWN, GRAPH_CUTS, GRAPH_REPEATS, _
 struct ledger {
     size_t issued, done, committed, lost, duplicated, corrupt, misordered, aborted_seen, dead, dead_wrong;
     size_t handles, aborts, early_calls, over_budget, unclean;
-    uint64_t recovery_ms; /* from the end of all mishaps until everything was where it should be */
+    uint64_t recovery_ms; /* from the end of all mishaps until mails of each folder have come through again */
+    uint64_t drained_ms;  /* and until everything was where it should be */
     bool has_mute;        /* mails that are never answered, which takes its time by design */
     uint64_t sim_ms;
 };
@@ -192,7 +195,9 @@ void mail_key(const struct world *w, uint32_t i, char ret[16]); /* of its conver
 /* sim-ledger.c: the independent reader */
 void ledger_open(struct world *w);
 void ledger_close(struct world *w);
-void ledger_read(struct world *w);   /* what is committed since the last time */
+void ledger_read(struct world *w); /* what is committed since the last time */
+void ledger_calm(struct world *w); /* from now on it counts what comes through */
+bool ledger_has_recovered(const struct world *w);
 void ledger_settle(struct world *w); /* at the end: counts what is lost and what is twice there */
 
 /* sim-node.c */
