@@ -204,7 +204,8 @@ static void fetched(struct line *line)
         return;
     }
     if (n == 0) {
-        r->rest_until_ms = w->sim.now_ms + EMPTY_MS + sim_random(&w->sim, 300);
+        if (r->at >= w->folders[f].n)
+            r->rest_until_ms = w->sim.now_ms + EMPTY_MS + sim_random(&w->sim, 300);
         look_in(line, 1);
         return;
     }
