@@ -312,6 +312,23 @@ static void throttled_again_and_again_everybody_waits(void **state)
     assert_int_equal(bed->fake->trouble.code, FG_E_NONE);
 }
 
+static void failures_side_by_side_are_not_failures_in_a_row(void **state)
+{
+    struct bed *bed = *state;
+    static const uint64_t waits[] = { 1000, 2000, 4000 };
+
+    bed_run(bed);
+    bed->fake->random_next = RETRY_CAP_MS - 1; /* the longest waits */
+    for (size_t i = 0; i < sizeof(waits) / sizeof(*waits); i++) {
+        fake_call_answer(bed_call(bed, "/users/info"), 500, NULL, "");
+        fake_call_answer(bed_call(bed, "/users/orders"), 500, NULL, "");
+        fake_host_advance(bed->fake, waits[i] - 1);
+        assert_int_equal(fake_call_count(bed->fake), 0);
+        fake_host_advance(bed->fake, 1);
+        assert_true(bed_asks(bed, "/users/info") && bed_asks(bed, "/users/orders"));
+    }
+}
+
 static void a_refused_token_is_renewed_once(void **state)
 {
     struct bed *bed = *state;
@@ -426,6 +443,7 @@ int main(void)
         BED_TEST(retry_after_is_waited_for_exactly_and_by_that_mailbox_alone),
         BED_TEST(without_retry_after_the_wait_is_random_and_grows),
         BED_TEST(throttled_again_and_again_everybody_waits),
+        BED_TEST(failures_side_by_side_are_not_failures_in_a_row),
         BED_TEST(a_refused_token_is_renewed_once),
         BED_TEST(a_missing_or_forbidden_mailbox_is_parked_and_the_others_go_on),
         BED_TEST(a_page_that_makes_no_sense_moves_nothing),
