@@ -41,7 +41,7 @@ static uint64_t rest_ms(struct folder *f, enum answer answer, const struct fg_er
 /* One bad mailbox is its own matter; many bad answers without a good one between are everybody's. */
 static void hold_all(struct source *s, uint64_t now, const struct fg_error *err)
 {
-    bool held = now < s->hold_ms; /* then it was asked before all were to wait: that is no further bad answer in a row */
+    bool held = now < s->hold_ms; /* so it was asked before all were to wait, and is no further bad answer in a row */
     uint64_t wait;
 
     if (held ? !err->retry_after_ms : ++s->bad_in_row < HOLD_AFTER)
