@@ -318,7 +318,7 @@ static void failures_side_by_side_are_not_failures_in_a_row(void **state)
     static const uint64_t waits[] = { 1000, 2000, 4000 };
 
     bed_run(bed);
-    bed->fake->random_next = RETRY_CAP_MS - 1; /* the longest waits */
+    bed->fake->random_next = (RETRY_BASE_MS << 6) - 1; /* the longest waits */
     for (size_t i = 0; i < sizeof(waits) / sizeof(*waits); i++) {
         fake_call_answer(bed_call(bed, "/users/info"), 500, NULL, "");
         fake_call_answer(bed_call(bed, "/users/orders"), 500, NULL, "");
