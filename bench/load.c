@@ -21,7 +21,7 @@
 
 #define TEXT_MEAN 5600u /* bytes; with what is around it a document is about 6 KB */
 #define TEXT_MAX  20000u
-#define WARM_S    1.0   /* at the beginning of `rate`, not measured */
+#define WARM_S    0.5   /* seconds at the beginning of `rate`, not measured */
 #define LATE_MS   15000 /* what has not come then is lost */
 
 static const char words[] = "Dear colleagues, please find attached the report on order 4711 of the second quarter with "
