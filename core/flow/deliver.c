@@ -89,7 +89,8 @@ static void item_done(struct fg_item *item)
 /* Nothing but this record waits for the sink. */
 static bool is_last(const struct fg_pipeline *p)
 {
-    return p->n_deliveries == 0 && fg_list_empty(&p->to_sink) && fg_list_empty(&p->sink_retries);
+    return p->n_deliveries == 0 && fg_list_empty(&p->to_sink) && fg_list_empty(&p->sink_retries) &&
+           p->n_to_work == 0 && p->works_out == 0;
 }
 
 static bool is_suspect(const struct fg_item *item)
@@ -125,11 +126,11 @@ static bool is_outage(const struct fg_pipeline *p, const struct fg_item *item, c
         return true;
     if (err->code != FG_E_TIMEOUT || item->answers_seen != p->sink_answers)
         return false;
-    if (item->silences >= FG_FLOW_SILENCES && item->answers_first != p->sink_answers && all_suspect(p))
-        return false;
-    if (p->careful_left) /* then it is alone each time: others were asked, and answered, between this time and the last */
-        return item->answers_before == p->sink_answers;
-    return item->answers_first == p->sink_answers || !is_last(p);
+    if (item->answers_before != p->sink_answers)
+        return false; /* others were answered between this time and the last: so it shows where one goes at a time, too */
+    if (item->answers_first == p->sink_answers)
+        return true;
+    return !is_last(p) && (item->silences < FG_FLOW_SILENCES || !all_suspect(p));
 }
 
 static void item_failed(struct fg_item *item, bool probe, const struct fg_error *err)

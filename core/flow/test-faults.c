@@ -116,6 +116,23 @@ static void records_that_the_service_never_answers_hold_nobody_for_ever(void **s
     }
 }
 
+static void a_record_that_is_never_answered_does_not_slow_a_sink_that_takes_one_at_a_time(void **state)
+{
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct rig rig;
+
+        rig_init(&rig, seed);
+        rig_use_sink(&rig);
+        rig.limits = (struct fg_sink_limits){1, 1u << 20, 1};
+        rig_put(&rig, "mute", "mute");
+        put_many(&rig, 200);
+        rig_open(&rig);
+        assert_true(rig_until_count(&rig, "dead", 1, 5000)); /* after a few others, not after all that wait */
+        assert_true(rig_until_count(&rig, "out", 200, 60000));
+        rig_deinit(&rig);
+    }
+}
+
 static void an_abort_gives_the_same_output_once(void **state)
 {
     for (uint64_t seed = 1; seed <= 100; seed++) {
@@ -510,6 +527,7 @@ int main(void)
         cmocka_unit_test(an_outage_without_a_word_is_tried_with_back_off),
         cmocka_unit_test(a_service_that_hangs_costs_no_record_its_attempts),
         cmocka_unit_test(records_that_the_service_never_answers_hold_nobody_for_ever),
+        cmocka_unit_test(a_record_that_is_never_answered_does_not_slow_a_sink_that_takes_one_at_a_time),
         cmocka_unit_test(an_abort_gives_the_same_output_once),
         cmocka_unit_test(a_dead_producer_is_opened_anew),
         cmocka_unit_test(a_commit_of_unknown_outcome_is_neither_lost_nor_doubled),
