@@ -106,6 +106,8 @@ static void answer(void *arg)
         entity = err.code ? NULL : result(line, fg_delivery_record(d, a->i), a->mail);
         node_note_budget(line->node);
         if (err.code)
+            sim_trace(&line->node->process, "mail %u: %s", a->mail, err.text);
+        if (err.code)
             fg_delivery_done(d, a->i, NULL, 0, &err);
         else
             fg_delivery_done(d, a->i, &entity, 1, NULL);
