@@ -143,6 +143,19 @@ static struct mail *find(const struct store *s, struct fg_slice mailbox, struct 
     return NULL;
 }
 
+/* What a new mail takes the place of: the one of that id in its folder, deleted or not. */
+static struct mail *find_earlier(const struct store *s, const struct mail *new)
+{
+    const struct table *t = &s->by_id;
+
+    for (size_t i = id_hash(fg_slice_of(new->id)); t->slots[i & (t->cap - 1)]; i++) {
+        struct mail *m = &s->mails[t->slots[i & (t->cap - 1)] - 1];
+        if (m->seq && m->seq != SEQ_REPLACED && m->folder == new->folder && strcmp(m->id, new->id) == 0)
+            return m;
+    }
+    return NULL;
+}
+
 const struct mail *store_find(const struct store *s, struct fg_slice mailbox, struct fg_slice id)
 {
     return find(s, mailbox, id);
@@ -380,8 +393,8 @@ int store_post(struct store *s, struct fg_slice mailbox, struct fg_slice folder,
     m = &s->mails[s->n - 1];
     s->n_waiting--; /* it stands last: nothing was sorted since */
     s->sorted = sorted;
-    old = find(s, mailbox, fg_slice_of(m->id));
-    if (old && old->folder == m->folder) {
+    old = find_earlier(s, m);
+    if (old) {
         old->seq = SEQ_REPLACED;
         s->arrived--;
     }

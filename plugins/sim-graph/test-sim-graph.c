@@ -219,6 +219,23 @@ static size_t times(const struct bed *bed, const char *text)
     return n;
 }
 
+static void a_mail_that_comes_back_is_not_shown_as_removed_any_more(void **state)
+{
+    struct bed *bed = *state;
+    char token[128] = "", anew[128] = "";
+
+    post_mails(bed, 0, 1);
+    assert_int_equal(sync(bed, token, sizeof(token)), 1);
+    (void)ask(bed, "DELETE", "/sim/v1/mails/{id}", "id=m0", NULL, NULL, 200);
+    assert_int_equal(sync(bed, token, sizeof(token)), 1);
+    assert_int_equal(times(bed, "@removed"), 1);
+    post_mails(bed, 0, 1);
+    assert_int_equal(sync(bed, token, sizeof(token)), 1);
+    assert_int_equal(times(bed, "@removed"), 0);
+    assert_int_equal(sync(bed, anew, sizeof(anew)), 1);
+    assert_int_equal(times(bed, "@removed"), 0);
+}
+
 static void repeats_come_in_the_page_from_earlier_ones_and_again(void **state)
 {
     struct bed *bed = *state;
@@ -325,6 +342,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(only_who_signs_in_is_let_in, set_up, tear_down),
         cmocka_unit_test_setup_teardown(pages_follow_each_other_and_changes_come_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(faults_happen_when_they_are_asked_for, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_mail_that_comes_back_is_not_shown_as_removed_any_more, set_up, tear_down),
         cmocka_unit_test_setup_teardown(repeats_come_in_the_page_from_earlier_ones_and_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(expired_tokens_stay_expired_and_a_walk_from_the_start_goes_on, set_up,
                                         tear_down),
