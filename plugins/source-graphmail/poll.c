@@ -281,6 +281,8 @@ static void page_here(struct folder *f)
     struct fetched *fetched = f->fetched;
     const char *link = fetched->page.next ? fetched->page.next : fetched->page.delta;
     struct fg_error err = fetched->err;
+    /* what is no page may come from something on the way, and be over soon; a link that leads away is meant */
+    enum answer answer = err.code == FG_E_LIMIT ? ANSWER_HEAVY : err.code ? ANSWER_DOWN : ANSWER_REFUSED;
 
     if (!err.code && !url_is_of(fg_slice_of(link), &s->graph))
         (void)fg_error_set(&err, FG_E_PROTOCOL, FG_ERROR_RETRIABLE,
@@ -288,7 +290,7 @@ static void page_here(struct folder *f)
     if (err.code) {
         fetched_free(fetched);
         f->fetched = NULL;
-        turn_failed(f, ANSWER_REFUSED, &err);
+        turn_failed(f, answer, &err);
         turn_over(f);
         return;
     }

@@ -30,7 +30,7 @@
 #define SAVE_IDLE_MS 600000u          /* how often a cursor is saved that moved without mail */
 #define DIRECTORY_MS 600000u          /* how often a domain's mailboxes are listed */
 #define RETRY_BASE_MS 1000u           /* full jitter between tries: 1 ms .. base * 2^attempt, at most the cap */
-#define RETRY_CAP_MS 60000u
+#define RETRY_CAP_MS 10000u           /* a Graph that is back is noticed soon; when all wait, few ask it meanwhile */
 #define PARK_BASE_MS 60000u           /* the same for what will not get better by itself */
 #define PARK_CAP_MS 3600000u
 #define HOLD_AFTER 3u                 /* throttled or down so often without a success between: everybody waits */
