@@ -25,6 +25,11 @@ test: ## set up, and run all tests
 	@scripts/deps.sh build test image
 	@scripts/test.sh
 
+chaos: ## set up, build, and run the long fault beds; FAULTS="kill zombie ..." SEED=n SEEDS=20000
+	@scripts/deps.sh build test
+	@$(MAKE) --no-print-directory all
+	@scripts/chaos.sh $(BUILD)
+
 bench: ## set up, build, and measure
 	@scripts/deps.sh build test bench
 	@$(MAKE) --no-print-directory all
@@ -43,4 +48,4 @@ clean: ## remove what was built
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
 
-.PHONY: all deps demo check test bench image install clean help
+.PHONY: all deps demo check test chaos bench image install clean help

@@ -6,7 +6,7 @@
 set -uo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
-stages='unit lint clang asan e2e newlib mutants chart image'
+stages='unit lint clang asan e2e newlib chaos mutants chart image'
 
 command_of() { # STAGE
     case $1 in
@@ -16,6 +16,7 @@ command_of() { # STAGE
     asan) echo scripts/unit.sh asan ;;
     e2e) echo scripts/e2e.sh ;;
     newlib) echo scripts/e2e.sh --newlib ;;
+    chaos) echo scripts/chaos.sh --short ;;
     mutants) echo test/chaos/mutants.sh ;;
     chart) echo test/chart/run.sh ;;
     image) echo test/image/run.sh ;;

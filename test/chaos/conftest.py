@@ -4,7 +4,7 @@
 FRAGUA_CHAOS        "long": the long forms; else the short ones
 FRAGUA_CHAOS_SEED   what random choices follow; else made up, and printed
 FRAGUA_CHAOS_LOGS   where the logs of failed runs stay
-FRAGUA_CHAOS_TABLE  a file for the rows, one JSON object a line
+FRAGUA_CHAOS_ROWS   a file for the rows, one JSON object a line
 """
 import json
 import os
@@ -24,24 +24,15 @@ sys.path[:0] = [str(Path(__file__).parent), str(TOP / "test" / "e2e"), str(TOP /
 
 from fleet import Run  # noqa: E402
 from harness import Bed, Fragua, Kafka  # noqa: E402
-from ledger import table  # noqa: E402
+from ledger import COLUMNS, table  # noqa: E402
 from ports import free_ports  # noqa: E402
 
 SEED = os.environ.get("FRAGUA_CHAOS_SEED") or str(secrets.randbelow(10**6))
-LOGS = Path(os.environ.get("FRAGUA_CHAOS_LOGS") or tempfile.gettempdir()) / "fragua-chaos-logs"
+LOGS = Path(os.environ.get("FRAGUA_CHAOS_LOGS") or Path(tempfile.gettempdir()) / "fragua-chaos-logs")
 
 
 def logs_of(item):
     return LOGS / re.sub(r"[^\w.-]+", "-", item.name).strip("-")
-
-
-class Form:
-    """Short or long: form(a, b) is a in the short form and b in the long one."""
-
-    long = os.environ.get("FRAGUA_CHAOS") == "long"
-
-    def __call__(self, short, long):
-        return long if self.long else short
 
 
 def pytest_configure(config):
@@ -59,15 +50,16 @@ def pytest_runtest_makereport(item, call):
         report.sections.append(("chaos", f"seed {SEED}; logs in {logs_of(item)}"))
 
 
+def say(config, line):
+    """A line of progress, past pytest's capture."""
+    with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print(f"\n{line}", flush=True)
+
+
 def pytest_terminal_summary(terminalreporter, config):
     if config.rows:
         terminalreporter.write_line("")
         terminalreporter.write_line(table(config.rows))
-
-
-@pytest.fixture
-def form():
-    return Form()
 
 
 @pytest.fixture(scope="session")
@@ -83,8 +75,6 @@ def folder(request):
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(parents=True)
     yield path
-    if os.environ.get("FRAGUA_CHAOS_KEEP"):
-        return
     if not getattr(request.node, "failed", False):
         shutil.rmtree(path, ignore_errors=True)
 
@@ -95,7 +85,7 @@ def kafka_bed(folder):
     (folder / "kafka").mkdir()
     own = Bed(folder / "kafka")
     yield own
-    own.stop()
+    own.end()
 
 
 @pytest.fixture
@@ -118,13 +108,13 @@ def fragua(folder):
 
 
 @pytest.fixture
-def new_run(request, fragua, free_port, form, kafka_of):
+def new_run(request, fragua, free_port, kafka_of):
     """new_run(name, kafka=...) -> fleet.Run, whose row goes into the table."""
     made = []
     began = time.monotonic()
 
     def make(name, kafka=None):
-        run = Run(name, kafka or kafka_of(), fragua, free_port, SEED, form)
+        run = Run(name, kafka or kafka_of(), fragua, free_port, SEED)
         made.append(run)
         return run
 
@@ -134,8 +124,9 @@ def new_run(request, fragua, free_port, form, kafka_of):
         if getattr(request.node, "failed", False):
             row["fault"] += " FAILED"
         request.config.rows.append(row)
-        if os.environ.get("FRAGUA_CHAOS_TABLE"):
-            with open(os.environ["FRAGUA_CHAOS_TABLE"], "a", encoding="utf-8") as file:
+        say(request.config, ", ".join(f"{name} {row[name]}" for name in COLUMNS if row.get(name, "") != ""))
+        if os.environ.get("FRAGUA_CHAOS_ROWS"):
+            with open(os.environ["FRAGUA_CHAOS_ROWS"], "a", encoding="utf-8") as file:
                 file.write(json.dumps({**row, "took": round(time.monotonic() - began, 1)}) + "\n")
         run.close()
 

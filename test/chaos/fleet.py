@@ -2,6 +2,7 @@
 """A run: simulated mailboxes and service, replicas of fragua between them and Kafka, an independent reader, an account."""
 import http.client
 import json
+import os
 import random
 import re
 import signal
@@ -18,15 +19,21 @@ from ledger import Author, Log, read_record, take_account
 from proxy import Proxy
 from service import Service
 
+LONG = os.environ.get("FRAGUA_CHAOS") == "long"
 SECRET = "ledger-secret-4711"
 TOPICS = {"documents": 4, "entities": 4, "dead": 1, "cursors": 6}
 SAMPLE_S = 0.1
 METRICS_EVERY = 5  # samples
 PATIENCE_S = 90    # nothing new came for so long: what is missing is lost
-FLOW_TIMEOUT_S = 60
+FLOW_TIMEOUT_S = 120
 CLOSED_TIMEOUT_S = 30  # for the last open transactions to end by their time-out
 RECOVERY_MAX_S = 60    # generous: the aim is 15 s, the machine may be busy
 HANDLES = re.compile(r"^fragua_kafka_handles_recreated_total(?:\{[^}]*\})? (\d+)", re.MULTILINE)
+
+
+def form(short, long):
+    """What the short form of a test uses, or the long one."""
+    return long if LONG else short
 
 
 class Replica:
@@ -186,8 +193,8 @@ class Spy:
 class Run:
     """One ledger run. Owner calls close() at last; what the threads and processes leave is in `folder`."""
 
-    def __init__(self, name, kafka, fragua, free_port, seed, form):
-        self.name, self.kafka, self.fragua, self.form = name, kafka, fragua, form
+    def __init__(self, name, kafka, fragua, free_port, seed):
+        self.name, self.kafka, self.fragua = name, kafka, fragua
         self.seed, self.rng = seed, random.Random(f"{seed} {name}")
         self.free_port = free_port
         self.times = 0
@@ -231,7 +238,7 @@ class Run:
                     "role": "producer", "commit": commit, "group": f"{self.tag}-ingest",
                     "source": {"plugin": "source-graphmail", "tenant": "contoso.example", "client": "sim",
                                "credential": {"secret": SECRET}, "mailboxes": {"list": self._author.mailboxes},
-                               "folders": ["inbox"], "poll": "300ms", "page-size": 20, "graph": graph, "login": graph,
+                               "folders": ["inbox"], "poll": "300ms", "graph": graph, "login": graph,
                                **(source or {})},
                     "transforms": [{"plugin": "transform-tabulate"}],
                     "output": {"topic": topics["documents"]}, "dead-letters": dead},

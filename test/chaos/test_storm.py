@@ -2,8 +2,10 @@
 """Replicas that join and leave every few seconds, in good order and not."""
 import signal
 
+from fleet import form
 
-def test_storm(new_run, form):
+
+def test_storm(new_run):
     run = new_run("storm")
     links = {"properties": {"session.timeout.ms": "3000", "heartbeat.interval.ms": "500"}}
     steady = [run.add("both", **links)]

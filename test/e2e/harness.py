@@ -272,6 +272,11 @@ class Bed:
     def stop(self):
         self._call("stop")
 
+    def end(self):
+        """SIGKILL all nodes."""
+        for node in self.folder.glob("node*"):
+            self._call("kill", node.name.removeprefix("node"))
+
     def kill(self, node=0):
         """SIGKILL a node."""
         self._call("kill", node)

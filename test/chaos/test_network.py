@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A network that is slow, breaks, swallows and cuts, on each link by itself: to Kafka, to Graph, to the service."""
+import pytest
+
+from fleet import form
+
+# What Proxy.set() takes, and for how long at most in the short form and in the long one.
+TOXICS = {
+    "latency": dict(latency=0.1, jitter=0.1),
+    "slow": dict(rate=20_000),
+    "reset": dict(reset=True),
+    "hole": dict(hole="both"),
+    "lost answers": dict(hole="down"),
+    "cut": dict(cut=3000),
+    "slice": dict(slice=7, latency=0.0002),
+    "slow close": dict(slow_close=2.0, cut=20_000),
+    "refuse": dict(refuse=True),
+}
+
+
+@pytest.mark.parametrize("link", ["kafka", "graph", "service"])
+def test_network(new_run, link):
+    run = new_run(f"network {link}")
+    proxies, links = run.via(link)
+    run.add("producer", **links, source={"concurrency": 8})
+    run.add("consumer", **links, sink={"timeout": "2s"})
+    run.issue_steadily(form(30, 60))
+    run.wait_flow()
+    toxics = list(TOXICS) * form(1, 10)
+    run.rng.shuffle(toxics)
+    for name in toxics:
+        run.fault_begins()
+        for proxy in proxies:
+            proxy.set(**TOXICS[name])
+        run.pause(*form((1.0, 2.0), (5.0, 25.0)))
+        for proxy in proxies:
+            if TOXICS[name].get("hole") and run.rng.random() < 0.5:
+                proxy.reset()  # what was swallowed is lost; else it arrives late
+            proxy.heal()
+        run.fault_ends()
+        run.wait_flow()
+    run.check()
+    assert sum(proxy.connections for proxy in proxies) > len(toxics), "connections were not made anew"
