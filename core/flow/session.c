@@ -177,9 +177,9 @@ static void begin_close(struct fg_pipeline *p)
     close_producer(p);
     p->consumer = NULL;
     fg_flow_trouble(p, FG_TROUBLE_CONSUMER, "", NULL, 0, 0);
-    fg_flow_trouble(p, FG_TROUBLE_SINK, "", NULL, 0, 0);
+    if (!p->outage) /* one goes on: what the sink asked for, such as Retry-After, is asked for still */
+        fg_flow_trouble(p, FG_TROUBLE_SINK, "", NULL, 0, 0);
     fg_flow_trouble(p, FG_TROUBLE_COMMIT, "", NULL, 0, 0);
-    p->outage = false;
     if (consumer) {
         p->consumer_closing = true;
         p->c.bus->ops->consumer_close(consumer, consumer_closed, p);

@@ -62,6 +62,32 @@ static void an_outage_obeys_retry_after_then_delivers_all(void **state)
     rig_deinit(&rig);
 }
 
+static void retry_after_outlives_a_failure_of_the_pipeline(void **state)
+{
+    struct fg_error dead;
+    struct rig rig;
+    size_t before;
+
+    fg_error_set(&dead, FG_E_FENCED, FG_ERROR_FATAL, "the consumer is dead");
+    rig_init(&rig, 9);
+    rig_use_sink(&rig);
+    put_many(&rig, 40);
+    rig.outage_until_ms = 4000;
+    rig.retry_after_ms = 20000;
+    rig_open(&rig);
+    assert_true(rig_until_state(&rig, FG_PIPELINE_TROUBLED, 5000));
+    sim_run_for(&rig.sim, 1000);
+    before = rig.n_outage_calls;
+    model_client_trouble(&rig.bus.self, &dead);
+    sim_run_for(&rig.sim, 10000); /* it has begun anew by then */
+    assert_true(rig.bus.n_opened_producers >= 2);
+    assert_int_equal(rig.n_outage_calls, before);
+    assert_true(rig_until_count(&rig, "out", 40, 60000));
+    assert_true(rig.first_after_ms - rig.outage_calls[before - 1] >= 20000);
+    expect_exactly(&rig, 40);
+    rig_deinit(&rig);
+}
+
 static void an_outage_without_a_word_is_tried_with_back_off(void **state)
 {
     struct rig rig;
@@ -524,6 +550,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_outage_obeys_retry_after_then_delivers_all),
+        cmocka_unit_test(retry_after_outlives_a_failure_of_the_pipeline),
         cmocka_unit_test(an_outage_without_a_word_is_tried_with_back_off),
         cmocka_unit_test(a_service_that_hangs_costs_no_record_its_attempts),
         cmocka_unit_test(records_that_the_service_never_answers_hold_nobody_for_ever),

@@ -104,6 +104,8 @@ size_t model_members(struct model_bus *model, const char *group);
 void model_retain(struct model_topic *topic, int32_t partition, size_t start); /* older records are gone */
 void model_compact(struct model_topic *topic); /* of each key the last committed record remains */
 
+void model_client_trouble(struct model_client *client, const struct fg_error *err); /* to its consumers */
+
 /* One more process. A client lies still in memory. */
 void model_client_init(struct model_bus *model, struct model_client *client, struct sim_process *process);
 void model_client_cut(

@@ -690,6 +690,15 @@ void model_client_cut(struct model_client *client)
     }
 }
 
+void model_client_trouble(struct model_client *client, const struct fg_error *err)
+{
+    for (struct fg_list *l = client->model->consumers.next; l != &client->model->consumers; l = l->next) {
+        struct fg_bus_consumer *c = fg_container_of(l, struct fg_bus_consumer, link);
+        if (!c->closed && c->client == client)
+            c->events.trouble(c->arg, err);
+    }
+}
+
 void model_trouble(struct model_bus *model, const struct fg_error *err)
 {
     for (struct fg_list *l = model->consumers.next; l != &model->consumers; l = l->next) {
