@@ -186,14 +186,22 @@ static void pause_one(struct world *w)
 static void fail_one(struct world *w)
 {
     struct place *place = any_place(w);
-    struct line *line = place ? &place->now->lines[0] : NULL;
+    struct line *line = place ? &place->now->lines[sim_random(&w->sim, place->now->n_lines)] : NULL;
     struct fg_error err;
 
-    if (!line || !line->ingest || !line->pipeline || place->now->process.frozen)
+    if (!line || !line->pipeline || place->now->process.frozen)
         return;
+    if (sim_chance(&w->sim, 50)) {
+        fg_error_set(&err, FG_E_FENCED, FG_ERROR_FATAL, "the consumer is dead");
+        sim_trace(&place->now->process, "its consumers are dead");
+        model_client_trouble(&place->now->client, &err);
+        return;
+    }
+    sim_trace(&place->now->process, "%s fails", line->config.name);
+    line->fails = !line->ingest;
     fg_error_set(&err, FG_E_CONFIG, FG_ERROR_FATAL, "the source cannot go on");
-    sim_trace(&place->now->process, "source fails");
-    fg_pipeline_source_trouble(line->pipeline, &err);
+    if (line->ingest)
+        fg_pipeline_source_trouble(line->pipeline, &err);
 }
 
 static void (*const mishaps[])(struct world *w) = {

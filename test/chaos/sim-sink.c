@@ -74,7 +74,9 @@ static void judge(struct line *line, const struct answer *a, struct fg_error *er
     struct mail *m = &w->mails[a->mail];
     enum service service = service_now(w);
 
-    if (m->kind == KIND_MUTE)
+    if (line->fails)
+        fg_error_set(err, FG_E_CONFIG, FG_ERROR_FATAL, "the sink cannot go on");
+    else if (m->kind == KIND_MUTE)
         fg_error_set(err, FG_E_TIMEOUT, FG_ERROR_RETRIABLE, "no answer in time");
     else if (a->silent && may_fail(m))
         fg_error_set(err, FG_E_TIMEOUT, FG_ERROR_RETRIABLE, "no answer in time");
@@ -103,6 +105,7 @@ static void answer(void *arg)
         fg_list_remove(&of->link);
     if (d) {
         judge(line, a, &err);
+        line->fails = false;
         entity = err.code ? NULL : result(line, fg_delivery_record(d, a->i), a->mail);
         node_note_budget(line->node);
         if (err.code)

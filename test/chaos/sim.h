@@ -87,6 +87,7 @@ struct line {
     /* sink */
     struct fg_list deliveries;
     uint64_t not_before_ms; /* the service said Retry-After until then */
+    bool fails;             /* the sink's next answer is that it cannot go on */
 };
 
 struct node {
