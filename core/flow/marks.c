@@ -4,7 +4,7 @@
  *
  * Whoever begins to work on an assignment first leaves a mark beside the group's committed offsets: how many have begun
  * there since the last commit. Each commit leaves a mark of one. So a mark that grows tells of processes that ended
- * again and again without getting anything done. From the third on the pipeline is careful: one record at a time is in
+ * again and again without getting anything done. From the sixth on the pipeline is careful: one record at a time is in
  * hand, and its name is in the mark before a stage sees it. A record whose name was found there too often becomes a dead
  * letter without being handled. In an outage no name is left behind: a restart meanwhile is not the record's fault.
  *

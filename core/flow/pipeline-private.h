@@ -40,8 +40,8 @@
 #define FG_FLOW_RETRY_BASE_MS  200u   /* defaults of the retries' jitter */
 #define FG_FLOW_RETRY_CAP_MS   30000u
 #define FG_FLOW_SILENCES       5u      /* time-outs of a record in an outage, before it may be the record's own fault */
-#define FG_FLOW_CAREFUL_STARTS  4u    /* so many began here without a commit: from then on one record at a time, */
-#define FG_FLOW_CAREFUL_RECORDS 500u  /* for so many */
+#define FG_FLOW_CAREFUL_STARTS  6u    /* so many began here without a commit: from then on one record at a time, */
+#define FG_FLOW_CAREFUL_RECORDS 200u  /* for so many */
 #define FG_FLOW_NAME_MAX        40u   /* bytes, of a record's name in a mark, with NUL */
 #define FG_FLOW_OUTAGE_CAP_MS   10000u /* the longest wait before Kafka or a service is asked whether it is back */
 #define FG_FLOW_EMITS_MAX      100000u /* records that transforms may make of one record */

@@ -8,7 +8,7 @@ from confluent_kafka import Producer
 
 PLUGINS = Path(os.environ.get("FRAGUA_BIN", "/nowhere")).resolve().parents[1] / "test" / "plugins"
 ATTEMPTS = 2
-LIVES_MAX = 12  # one that commits, three without a commit, ATTEMPTS with a name, one that gives the record up
+LIVES_MAX = 14  # one that commits, five without, ATTEMPTS with its name known, one that gives the record up
 RECORDS = 30
 POISON = 12
 
