@@ -66,7 +66,7 @@ static void a_record_that_ends_processes_becomes_a_dead_letter(void **state)
         put(&rig, GOOD / 2, GOOD);
         while (n_dead(&rig) == 0 && lives++ < 20)
             live_once(&rig);
-        /* five get nothing done, three have it in hand by name, then it is known; who gets something done sets it back */
+        /* five get nothing done, three have it in hand by name, then it is known; a commit begins anew */
         assert_in_range(lives, 8, 15);
         assert_true(rig_until_count(&rig, "out", GOOD, 60000));
         sim_run_for(&rig.sim, 3000);
