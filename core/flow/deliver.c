@@ -127,7 +127,7 @@ static bool is_outage(const struct fg_pipeline *p, const struct fg_item *item, c
     if (err->code != FG_E_TIMEOUT || item->answers_seen != p->sink_answers)
         return false;
     if (item->answers_before != p->sink_answers)
-        return false; /* others were answered between this time and the last: so it shows where one goes at a time, too */
+        return false; /* others were answered since the last time: shows where one goes at a time, too */
     if (item->answers_first == p->sink_answers)
         return true;
     return !is_last(p) && (item->silences < FG_FLOW_SILENCES || !all_suspect(p));

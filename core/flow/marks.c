@@ -5,8 +5,8 @@
  * Whoever begins to work on an assignment first leaves a mark beside the group's committed offsets: how many have begun
  * there since the last commit. Each commit leaves a mark of one. So a mark that grows tells of processes that ended
  * again and again without getting anything done. From the sixth on the pipeline is careful: one record at a time is in
- * hand, and its name is in the mark before a stage sees it. A record whose name was found there too often becomes a dead
- * letter without being handled. In an outage no name is left behind: a restart meanwhile is not the record's fault.
+ * hand, and its name is in the mark before a stage sees it. A record whose name was found there too often becomes a
+ * dead letter without being handled. In an outage no name is left behind: a restart meanwhile is not its fault.
  *
  * Marks are commits like any other, in turn with those of batches, so they can neither overtake one nor come from a
  * replica that lost the partition.

@@ -278,9 +278,10 @@ void fg_flow_publish_build(struct fg_flow_batch *batch)
     mark = fg_flow_mark_of_commit(p, out);
     out->cursors_mark = mark;
     out->offsets = fg_calloc(batch->n_offsets + 1, sizeof(*out->offsets));
-    for (size_t i = 0; i < batch->n_offsets; i++)
-        out->offsets[i] = (struct fg_bus_position){batch->offsets[i].partition->topic,
-                                                   batch->offsets[i].partition->partition, batch->offsets[i].next, mark};
+    for (size_t i = 0; i < batch->n_offsets; i++) {
+        const struct fg_flow_partition *of = batch->offsets[i].partition;
+        out->offsets[i] = (struct fg_bus_position){of->topic, of->partition, batch->offsets[i].next, mark};
+    }
     stamp(out, fg_clock_wall_ms(p->env->clock));
     if (fg_mutant("swap-records") && out->n_records > 1) {
         struct fg_bus_outgoing first = out->messages[0];

@@ -116,7 +116,7 @@ struct fg_flow_partition {
     bool at_end;
     struct fg_flow_mark found; /* at the assignment */
     bool marked, marking;      /* our own mark stands there; is being written */
-    bool moved;                /* source: cursors were committed since: where it stands is Kafka's to know, no more marks */
+    bool moved;                /* source: cursors were committed since, so where it stands is Kafka's: no more marks */
 };
 
 struct fg_flow_offset {
