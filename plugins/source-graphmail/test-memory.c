@@ -216,7 +216,7 @@ static void a_blanked_memory_leaves_empty_slots(void **state)
 
 static void texts_that_are_not_ours_are_left_alone(void **state)
 {
-    static const char *const bad[] = { "1", "1 ", "1 1", "1 1 ", "2 1 AAAAAAAAAAA", "1 0 AAAAAAAAAAA", 
+    static const char *const bad[] = { "1", "1 ", "1 1", "1 1 ", "2 1 AAAAAAAAAAA", "1 0 AAAAAAAAAAA",
                                        "1 x AAAAAAAAAAA",
                                        "1 1 AAAAAAAAAA", "1 1 AAAAAAAAAAAA", "1 1 AAAAAAAAAA+", "1 1 AAAAAAAAAAB",
                                        "https://graph.example/" };
