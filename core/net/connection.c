@@ -220,6 +220,14 @@ static void route_missing(struct fg_connection *conn, const struct fg_target *ta
     fg_buf_deinit(&allow);
 }
 
+/* Bodies wait for nobody: the client may try again. */
+static void no_room(struct fg_connection *conn)
+{
+    static const struct fg_slice later = FG_SLICE("Retry-After: 1\r\n");
+
+    refuse(conn, 503, "there is no room for the body in the byte budget (limits.memory)", later);
+}
+
 static void begin_body(struct fg_connection *conn, const struct fg_route *route)
 {
     static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -227,6 +235,11 @@ static void begin_body(struct fg_connection *conn, const struct fg_route *route)
     uv_buf_t buf = uv_buf_init((char *)(uintptr_t)go_on, sizeof(go_on) - 1);
 
     conn->reader.body_max = route->body_max ? route->body_max : FG_SERVER_BODY_MAX;
+    if (head->has_length && head->content_length <= conn->reader.body_max &&
+        !fg_reader_charge(&conn->reader, (size_t)head->content_length)) {
+        no_room(conn);
+        return;
+    }
     conn->phase = FG_PHASE_BODY;
     fg_connection_deadline(conn, fg_reader_has_body(&conn->reader) ? conn->server->limits.body_timeout_ms : 0);
     if (head->expect_continue && head->minor == 1 && head->content_length <= conn->reader.body_max &&
@@ -271,9 +284,17 @@ static void on_head(struct fg_connection *conn)
 /* One step; false: nothing more to do now. */
 static bool step(struct fg_connection *conn)
 {
+    enum fg_reader_step what;
+
     if (conn->phase != FG_PHASE_HEAD && conn->phase != FG_PHASE_BODY)
         return false;
-    switch (fg_reader_step(&conn->reader)) {
+    what = fg_reader_step(&conn->reader);
+    if (conn->phase == FG_PHASE_BODY && what != FG_READER_REFUSED &&
+        !fg_reader_charge(&conn->reader, conn->reader.msg->body.len)) {
+        no_room(conn);
+        return false;
+    }
+    switch (what) {
     case FG_READER_HEAD: on_head(conn); return true;
     case FG_READER_WHOLE:
         conn->phase = FG_PHASE_ANSWER;
@@ -409,6 +430,7 @@ static struct fg_connection *connection_new(struct fg_http_server *server)
         free(conn);
         return NULL;
     }
+    conn->reader.msg->budget = server->budget;
     (void)uv_tcp_init(server->loop, &conn->tcp);
     (void)uv_timer_init(server->loop, &conn->timer);
     conn->tcp.data = conn->timer.data = conn;

@@ -32,10 +32,30 @@ bool fg_reader_init(struct fg_reader *reader, const struct fg_head_limits *limit
     return true;
 }
 
+static void discharge(struct fg_message *msg)
+{
+    if (msg->charged)
+        fg_budget_credit(msg->budget, msg->charged);
+    msg->charged = 0;
+}
+
+bool fg_reader_charge(struct fg_reader *reader, size_t bytes)
+{
+    struct fg_message *msg = reader->msg;
+
+    if (!msg->budget || bytes <= msg->charged)
+        return true;
+    if (!fg_budget_try_charge(msg->budget, bytes - msg->charged))
+        return false;
+    msg->charged = bytes;
+    return true;
+}
+
 struct fg_message *fg_message_free(struct fg_message *msg)
 {
     if (!msg)
         return NULL;
+    discharge(msg);
     fg_buf_deinit(&msg->bytes);
     fg_buf_deinit(&msg->body);
     fg_head_deinit(&msg->head);
@@ -227,6 +247,7 @@ void fg_reader_next(struct fg_reader *reader)
     else
         fg_buf_consume(&msg->bytes, msg->head.len);
     fg_buf_clear(&msg->body);
+    discharge(msg);
     shrink(&msg->bytes);
     shrink(&msg->body);
     fg_head_reset(&msg->head);

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "base/budget.h"
 #include "base/buf.h"
 #include "net/chunk-check.h"
 #include "net/head-check.h"
@@ -18,6 +19,8 @@ struct fg_message {
     struct fg_buf bytes; /* the head, and behind it what was not looked at yet */
     struct fg_head head;
     struct fg_buf body; /* decoded */
+    struct fg_budget *budget; /* borrowed; NULL: nothing is charged */
+    size_t charged;           /* bytes, for the body, as long as it is there */
 };
 
 enum fg_reader_step {
@@ -54,6 +57,8 @@ bool fg_reader_idle(const struct fg_reader *reader);     /* not a byte of the ne
 bool fg_reader_has_body(const struct fg_reader *reader); /* from HEAD on: the head announces one */
 /* From HEAD on: nothing of the body has arrived, so that asking for it (100 Continue) makes sense. */
 bool fg_reader_body_absent(const struct fg_reader *reader);
+/* From HEAD on: charges for a body of so many bytes, in all. false: there is no room for it. */
+bool fg_reader_charge(struct fg_reader *reader, size_t bytes);
 /* The message now belongs to the caller, and the reader can only be deinited. */
 struct fg_message *fg_reader_steal(struct fg_reader *reader);
 struct fg_message *fg_message_free(struct fg_message *msg); /* NULL allowed; returns NULL */

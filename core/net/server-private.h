@@ -68,6 +68,7 @@ struct fg_http_server {
     struct fg_http_token *tokens; /* owned: array of n_tokens */
     size_t n_tokens;
 
+    struct fg_budget *budget;         /* borrowed; NULL: none */
     struct fg_metrics *metrics;       /* borrowed; NULL: none */
     struct fg_metric *by_status[600]; /* borrowed; filled as they come up */
     struct fg_metric *connections_metric, *cut_metric;

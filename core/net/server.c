@@ -230,6 +230,7 @@ int fg_http_server_new(const struct fg_http_server_config *config, struct fg_htt
         return fg_raise(fg_error_set(err, FG_E_INTERNAL, 0, "no memory for the HTTP server"));
     server->loop = config->loop;
     server->logger = config->logger;
+    server->budget = config->budget;
     server->metrics = config->metrics;
     server->auth_required = config->auth_required;
     server->client_certificates = config->tls_certificate && config->tls_client_ca;
@@ -251,6 +252,17 @@ int fg_http_server_new(const struct fg_http_server_config *config, struct fg_htt
         return fg_pass(r);
     *ret = server;
     return 0;
+}
+
+void fg_http_server_depth(const struct fg_http_server *server, struct fg_http_server_depth *ret)
+{
+    *ret = (struct fg_http_server_depth){ .connections = server->n_connections, .streams = server->n_streams };
+    for (const struct fg_list *it = server->connections.next; it != &server->connections; it = it->next) {
+        const struct fg_connection *conn = fg_container_of(it, struct fg_connection, link);
+
+        ret->body_bytes += conn->reader.msg ? conn->reader.msg->charged : 0;
+        ret->waiting_bytes += fg_wire_waiting(conn);
+    }
 }
 
 const char *fg_http_server_address(const struct fg_http_server *server)

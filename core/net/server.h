@@ -13,6 +13,7 @@
 
 #include <uv.h>
 
+#include "base/budget.h"
 #include "base/log.h"
 #include "base/metric.h"
 #include "fragua/http.h"
@@ -44,7 +45,15 @@ struct fg_http_server_config {
     bool auth_required;
     struct fg_http_server_limits limits;
     struct fg_metrics *metrics; /* borrowed; NULL: none */
+    struct fg_budget *budget;   /* borrowed; NULL: bodies are not charged. A request without room is answered 503 */
     struct fg_logger logger;    /* copied */
+};
+
+/* What is there now, for metrics. */
+struct fg_http_server_depth {
+    size_t connections, streams;
+    size_t body_bytes;    /* charged for bodies of requests */
+    size_t waiting_bytes; /* of answers, for clients to take them */
 };
 
 /* Binds and listens. The process must ignore SIGPIPE, since libuv writes without MSG_NOSIGNAL. Errors: address in use
@@ -53,6 +62,7 @@ int fg_http_server_new(const struct fg_http_server_config *config, struct fg_htt
 /* Stops listening, lets answers that have begun finish for deadline_ms from now, then cuts; closed(arg) when all is
  * gone. */
 void fg_http_server_close(struct fg_http_server *server, uint64_t deadline_ms, fg_done_cb closed, void *arg);
+void fg_http_server_depth(const struct fg_http_server *server, struct fg_http_server_depth *ret);
 /* The address really bound, "127.0.0.1:43211"; lives as long as the server. */
 const char *fg_http_server_address(const struct fg_http_server *server);
 

@@ -231,6 +231,59 @@ static void a_large_answer_reaches_who_reads_it(void **state)
     bed_stop(&bed);
 }
 
+static struct fg_budget room;
+
+static void with_room(struct fg_http_server_config *config)
+{
+    config->budget = &room;
+}
+
+static void a_body_without_room_is_503_and_may_come_again(void **state)
+{
+    static const char announced[] = "POST /echo HTTP/1.1\r\n" BED_HOST "Connection: close\r\nContent-Length: 9\r\n\r\n"
+                                    "123456789";
+    static const char chunked[] = "POST /echo HTTP/1.1\r\n" BED_HOST "Connection: close\r\n"
+                                  "Transfer-Encoding: chunked\r\n\r\n9\r\n123456789\r\n0\r\n\r\n";
+    struct bed bed;
+    (void)state;
+
+    fg_budget_init(&room, 100);
+    bed_start(&bed, with_room);
+    fg_budget_charge(&room, 92);
+    assert_int_equal(bed_ask(&bed, announced), 503);
+    assert_true(bed_has(&bed, "\r\nRetry-After: 1\r\n"));
+    assert_int_equal(bed_ask(&bed, chunked), 503);
+    assert_int_equal(bed.n_handled, 0);
+    assert_int_equal(fg_budget_used(&room), 92);
+    fg_budget_credit(&room, 1);
+    assert_int_equal(bed_ask(&bed, announced), 200);
+    assert_int_equal(bed_ask(&bed, chunked), 200);
+    bed_stop(&bed);
+    assert_int_equal(fg_budget_used(&room), 91);
+}
+
+static void what_waits_for_a_client_is_charged(void **state)
+{
+    struct fg_http_server_depth depth = { 0 };
+    struct bed bed;
+    int fd;
+    (void)state;
+
+    fg_budget_init(&room, 100);
+    bed_start(&bed, with_room);
+    fd = bed_connect(&bed);
+    bed_text(&bed, fd, GET("/big"));
+    while (depth.waiting_bytes == 0) {
+        bed_turn(&bed, -1);
+        fg_http_server_depth(bed.server, &depth);
+    }
+    assert_int_equal(depth.connections, 1);
+    assert_true(fg_budget_used(&room) > 100); /* it is there, and must be able to leave */
+    (void)close(fd);
+    bed_stop(&bed);
+    assert_int_equal(fg_budget_used(&room), 0);
+}
+
 static void with_few_connections(struct fg_http_server_config *config)
 {
     config->limits.connections_max = 2;
@@ -341,6 +394,8 @@ int main(void)
         cmocka_unit_test(a_waiting_handler_has_no_deadline),
         cmocka_unit_test(a_client_that_does_not_read_its_answer_is_cut),
         cmocka_unit_test(a_large_answer_reaches_who_reads_it),
+        cmocka_unit_test(a_body_without_room_is_503_and_may_come_again),
+        cmocka_unit_test(what_waits_for_a_client_is_charged),
         cmocka_unit_test(a_connection_over_the_limit_is_503),
         cmocka_unit_test(a_connection_over_its_peers_limit_is_503),
         cmocka_unit_test(a_stream_over_the_limit_is_503),

@@ -10,6 +10,7 @@
 struct wire_write {
     uv_write_t req;
     struct fg_connection *conn; /* borrowed */
+    size_t len;                 /* charged */
     char bytes[];
 };
 
@@ -29,12 +30,19 @@ bool fg_wire_stalled(struct fg_connection *conn)
     return conn->queued - fg_wire_waiting(conn) == conn->flushed_seen;
 }
 
+static void write_free(struct wire_write *w)
+{
+    if (w->conn->server->budget)
+        fg_budget_credit(w->conn->server->budget, w->len);
+    free(w);
+}
+
 static void on_written(uv_write_t *req, int status)
 {
     struct wire_write *w = fg_container_of(req, struct wire_write, req);
     struct fg_connection *conn = w->conn;
 
-    free(w);
+    write_free(w);
     if (conn->phase == FG_PHASE_CLOSING)
         return;
     if (status < 0)
@@ -54,6 +62,9 @@ static void queue(struct fg_connection *conn, const uv_buf_t *bufs, unsigned n, 
         return;
     }
     w->conn = conn;
+    w->len = total - skip;
+    if (conn->server->budget) /* the answer is there already: it must be able to leave */
+        fg_budget_charge(conn->server->budget, w->len);
     for (unsigned i = 0; i < n; i++) {
         size_t drop = skip < bufs[i].len ? skip : bufs[i].len;
 
@@ -64,7 +75,7 @@ static void queue(struct fg_connection *conn, const uv_buf_t *bufs, unsigned n, 
     }
     buf = uv_buf_init(w->bytes, (unsigned)at);
     if (uv_write(&w->req, (uv_stream_t *)&conn->tcp, &buf, 1, on_written) < 0) {
-        free(w);
+        write_free(w);
         fg_connection_cut(conn);
         return;
     }
