@@ -12,9 +12,9 @@ static const struct fg_metric_decl commit_seconds = {"fragua_batch_commit_second
 static const struct fg_metric_decl end_to_end = {"fragua_end_to_end_seconds", FG_METRIC_TYPE_HISTOGRAM,
                                                  "From a record's own time to its commit"};
 static const struct fg_metric_decl bytes_used = {"fragua_bytes_in_flight", FG_METRIC_TYPE_GAUGE,
-                                                 "Bytes of the process's byte budget that are in use"};
+                                                 "Bytes of the byte budget that are in use"};
 static const struct fg_metric_decl bytes_budget = {"fragua_bytes_budget", FG_METRIC_TYPE_GAUGE,
-                                                   "The process's byte budget (limits.memory)"};
+                                                   "Byte budget: limits.memory without what Kafka's queues may hold"};
 static const struct fg_metric_decl state_gauge = {"fragua_pipeline_state", FG_METRIC_TYPE_GAUGE,
                                                   "1 for the state that a pipeline is in, 0 for the others"};
 static const struct fg_metric_decl dead_letters = {"fragua_dead_letters_total", FG_METRIC_TYPE_COUNTER,

@@ -8,6 +8,7 @@
 #include "flow/pipeline.h"
 #include "host/env-uv.h"
 #include "host/process.h"
+#include "host/stall.h"
 #include "net/client.h"
 #include "net/server.h"
 
@@ -52,6 +53,7 @@ struct fg_process {
     size_t consumer_queue_bytes; /* of each consumer and producer */
     size_t producer_queue_bytes;
     struct fg_env *env;
+    struct fg_stall stall;
     struct fg_bus *bus; /* NULL: no Kafka in the file */
     struct fg_http_client *client;
     struct fg_http_server *server; /* NULL: none */

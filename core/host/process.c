@@ -202,6 +202,7 @@ static int open_server(struct fg_process *p, struct fg_error *err)
         .loop = p->loop,
         .listen = h->listen,
         .metrics = p->metrics,
+        .budget = &p->budget,
         .logger = { .log = p->log, .node = "http" },
         .n_tokens = h->tokens.len,
         .auth_required = h->tokens.len > 0 || (h->tls && h->tls->client_ca),
@@ -256,6 +257,7 @@ static int open_shared(struct fg_process *p, struct fg_error *err)
 
     client.metrics = p->metrics = fg_metrics_new();
     fg_budget_init(&p->budget, (size_t)p->config->limits.memory - fg_process_kafka_bytes(p));
+    fg_stall_start(&p->stall, p->loop, p->metrics);
     r = fg_env_uv_new(p->loop, &fg_clock_system, (unsigned)p->config->limits.workers, &p->env, err);
     if (r == 0)
         r = fg_http_client_new(&client, &p->client, err);
@@ -521,6 +523,12 @@ static void close_env(struct fg_process *p)
     p->env = NULL;
 }
 
+static void close_stall(struct fg_process *p)
+{
+    p->waiting++;
+    fg_stall_close(&p->stall, step_done, p);
+}
+
 static void free_flows(struct fg_process *p)
 {
     for (size_t i = 0; i < p->n_pipelines; i++)
@@ -529,6 +537,7 @@ static void free_flows(struct fg_process *p)
 
 static void (*const stop_steps[])(struct fg_process *p) = {
     stop_pipelines, stop_instances, free_flows, close_instances, close_server, close_client, close_bus, close_env,
+    close_stall,
 };
 
 static void advance(struct fg_process *p)

@@ -242,9 +242,51 @@ static const struct fg_metric_decl process_metrics[] = {
     { "process_open_fds", FG_METRIC_TYPE_GAUGE, "Open file descriptors" },
     { "process_start_time_seconds", FG_METRIC_TYPE_GAUGE, "Start time since the Unix epoch in seconds" },
     { "fragua_generation", FG_METRIC_TYPE_GAUGE, "Generation of the running configuration" },
-    { "fragua_bytes_budget", FG_METRIC_TYPE_GAUGE, "Byte budget of the process" },
-    { "fragua_bytes_in_flight", FG_METRIC_TYPE_GAUGE, "Bytes of the budget in use" },
+    { "fragua_bytes_budget", FG_METRIC_TYPE_GAUGE, "Byte budget: limits.memory without what Kafka's queues may hold" },
+    { "fragua_bytes_in_flight", FG_METRIC_TYPE_GAUGE, "Bytes of the byte budget that are in use" },
 };
+
+static const struct fg_metric_decl depth_decl = {
+    "fragua_queue_depth", FG_METRIC_TYPE_GAUGE, "Things that wait or are under way in a queue of the process",
+};
+static const struct fg_metric_decl bytes_decl = {
+    "fragua_queue_bytes", FG_METRIC_TYPE_GAUGE, "Bytes that wait or are under way in a queue of the process",
+};
+static const struct fg_metric_decl stall_decl = {
+    "fragua_loop_stall_seconds_max", FG_METRIC_TYPE_GAUGE,
+    "Longest time that callbacks kept the loop from its sockets, in the last minute and since the start",
+};
+
+static void set_one(struct fg_process *p, const struct fg_metric_decl *decl, const char *label, const char *name,
+                    double value)
+{
+    const struct fg_label labels[] = { { label, name } };
+
+    fg_metric_set(fg_metric_get(p->metrics, decl, labels, 1), value);
+}
+
+static void set_queues(struct fg_process *p)
+{
+    struct fg_http_client_depth client;
+    struct fg_http_server_depth server;
+
+    set_one(p, &depth_decl, "queue", "workers", (double)fg_env_uv_pending(p->env));
+    if (p->client) {
+        fg_http_client_depth(p->client, &client);
+        set_one(p, &depth_decl, "queue", "http_client_waiting", (double)client.waiting);
+        set_one(p, &depth_decl, "queue", "http_client_running", (double)client.running);
+        set_one(p, &depth_decl, "queue", "http_client_paused", (double)client.paused);
+        set_one(p, &bytes_decl, "queue", "http_client_answers", (double)client.body_bytes);
+    }
+    if (p->server) {
+        fg_http_server_depth(p->server, &server);
+        set_one(p, &depth_decl, "queue", "http_server_streams", (double)server.streams);
+        set_one(p, &bytes_decl, "queue", "http_server_requests", (double)server.body_bytes);
+        set_one(p, &bytes_decl, "queue", "http_server_answers", (double)server.waiting_bytes);
+    }
+    set_one(p, &stall_decl, "window", "1m", fg_stall_longest_minute(&p->stall, uv_hrtime()));
+    set_one(p, &stall_decl, "window", "start", fg_stall_longest(&p->stall));
+}
 
 static void write_metrics(struct fg_process *p, fg_write_cb write, void *arg)
 {
@@ -255,6 +297,7 @@ static void write_metrics(struct fg_process *p, fg_write_cb write, void *arg)
 
     for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
         fg_metric_set(fg_metric_get(p->metrics, &process_metrics[i], NULL, 0), values[i]);
+    set_queues(p);
     fg_metrics_write(p->metrics, write, arg);
 }
 

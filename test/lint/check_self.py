@@ -6,6 +6,7 @@ from pathlib import Path
 import check_c
 import check_headers
 import check_layers
+import check_metrics
 import check_text
 from tree import Tree
 
@@ -19,6 +20,8 @@ GOOD = {
     "core/base/buf.h": SPDX + "#pragma once\n#include <stddef.h>\nsize_t fg_buf(void);\n",
     "core/net/http.c": SPDX + '#include "base/buf.h"\n#include <fragua/error.h>\n/* never sprintf( */\n'
                        'static int f(int x_assert)\n{\n    return x_assert; /* "strcpy(" */\n}\n',
+    "core/net/metric.c": SPDX + 'struct decl d = {"x_total",\n FG_METRIC_TYPE_COUNTER, "help"};\n',
+    "docs/metrics.md": "| metric | type | labels | meaning |\n|---|---|---|---|\n| `x_total` | counter | | x |\n",
     "plugins/sink-x/x.h": SPDX + "#pragma once\n",
     "plugins/sink-x/x.c": SPDX + '#include <fragua/error.h>\n#include "x.h"\n',
 }
@@ -46,6 +49,13 @@ FAULTS = [
     ("a tab", check_text, "config/a.yaml", "a:\tb\n", "tab"),
     ("a blank at the end", check_text, "core/base/b.c", SPDX + "int x; \n", "blank at the end"),
     ("a source without a licence", check_text, "core/base/b.c", "int x;\n", "licence line"),
+    ("a metric without a row", check_metrics, "core/base/m.c",
+     SPDX + 'struct decl d = {.name = "y", .type = FG_METRIC_TYPE_GAUGE};\n', "`y` has no row"),
+    ("a plugin's metric without a row", check_metrics, "plugins/sink-x/m.c",
+     SPDX + 'int f(void)\n{\n    h->svc->metric(h, FG_METRIC_GAUGE, "z", "help");\n}\n', "`fragua_plugin_z` has no"),
+    ("a row without a metric", check_metrics, "core/net/metric.c", SPDX, "nothing declares `x_total`"),
+    ("a metric of another type", check_metrics, "core/net/metric.c",
+     SPDX + 'struct decl d = {"x_total", FG_METRIC_TYPE_GAUGE, "help"};\n', "is called a counter"),
     ("an unfinished mark", check_text, "README.md", "TO" "DO: more\n", "finish it"),
 ]
 
@@ -72,6 +82,6 @@ def cases(_):
         problems = run(module, {**GOOD, path: text})
         if not any(part in problem for problem in problems):
             missed.append(f"{module.__name__} did not find {what}; it said {problems}")
-    false_alarms = [f"{module.__name__}: {problem}" for module in (check_layers, check_headers, check_c, check_text)
-                    for problem in run(module, GOOD)]
+    modules = (check_layers, check_headers, check_c, check_text, check_metrics)
+    false_alarms = [f"{module.__name__}: {problem}" for module in modules for problem in run(module, GOOD)]
     return [("the checks find what is planted", missed), ("the checks find nothing in a good tree", false_alarms)]

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The loop's stalls, measured by the loop. */
+#include "host/stall.h"
+
+#include "base/assert.h"
+
+static const struct fg_metric_decl busy_decl = {
+    "fragua_loop_busy_seconds", FG_METRIC_TYPE_HISTOGRAM,
+    "Time that callbacks took in one turn of the loop, when no socket was looked at",
+};
+
+static uint64_t slot_of(uint64_t ns)
+{
+    return ns / 1000000u / FG_STALL_SLOT_MS;
+}
+
+/* Slots that time has passed over are empty. */
+static void turn_to(struct fg_stall *stall, uint64_t slot)
+{
+    uint64_t passed = slot - stall->slot;
+
+    for (uint64_t i = 0; i < passed && i < FG_STALL_SLOTS; i++)
+        stall->slots[(slot - i) % FG_STALL_SLOTS] = 0;
+    stall->slot = slot;
+}
+
+void fg_stall_note(struct fg_stall *stall, uint64_t now_ns, uint64_t busy_ns)
+{
+    uint64_t slot = slot_of(now_ns);
+    uint64_t *longest = &stall->slots[slot % FG_STALL_SLOTS];
+
+    if (slot != stall->slot)
+        turn_to(stall, slot);
+    if (busy_ns > *longest)
+        *longest = busy_ns;
+    if (busy_ns > stall->longest)
+        stall->longest = busy_ns;
+    fg_metric_observe(stall->busy, (double)busy_ns / 1e9);
+}
+
+/*
+ * From one of these to the next the loop looked at its sockets once, slept there or not, and ran callbacks. Sleep is
+ * what libuv says it is.
+ */
+static void on_prepare(uv_prepare_t *prepare)
+{
+    struct fg_stall *stall = prepare->data;
+    uint64_t now = uv_hrtime(), idle = uv_metrics_idle_time(prepare->loop);
+    uint64_t turn = now - stall->last_ns, slept = idle - stall->idle_ns;
+
+    if (stall->last_ns > 0)
+        fg_stall_note(stall, now, turn > slept ? turn - slept : 0);
+    stall->last_ns = now;
+    stall->idle_ns = idle;
+}
+
+void fg_stall_start(struct fg_stall *stall, uv_loop_t *loop, struct fg_metrics *metrics)
+{
+    int r = uv_loop_configure(loop, UV_METRICS_IDLE_TIME);
+
+    fg_assert(r == 0);
+    *stall = (struct fg_stall){ .open = true, .busy = fg_metric_get(metrics, &busy_decl, NULL, 0) };
+    (void)uv_prepare_init(loop, &stall->prepare);
+    stall->prepare.data = stall;
+    (void)uv_prepare_start(&stall->prepare, on_prepare);
+    uv_unref((uv_handle_t *)&stall->prepare);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct fg_stall *stall = handle->data;
+
+    stall->closed(stall->closed_arg);
+}
+
+void fg_stall_close(struct fg_stall *stall, fg_done_cb closed, void *arg)
+{
+    if (!stall->open) {
+        closed(arg);
+        return;
+    }
+    stall->open = false;
+    stall->closed = closed;
+    stall->closed_arg = arg;
+    uv_close((uv_handle_t *)&stall->prepare, on_closed);
+}
+
+double fg_stall_longest_minute(const struct fg_stall *stall, uint64_t now_ns)
+{
+    uint64_t longest = 0, passed = slot_of(now_ns) - stall->slot;
+
+    for (uint64_t i = passed; i < FG_STALL_SLOTS; i++) {
+        uint64_t ns = stall->slots[(stall->slot + FG_STALL_SLOTS + passed - i) % FG_STALL_SLOTS];
+        longest = ns > longest ? ns : longest;
+    }
+    return (double)longest / 1e9;
+}
+
+double fg_stall_longest(const struct fg_stall *stall)
+{
+    return (double)stall->longest / 1e9;
+}
