@@ -108,7 +108,14 @@ int faults_add(struct faults *f, const struct fault *fault, struct fg_error *err
     return 0;
 }
 
-static bool hits(const struct fault *fault, const struct call *call)
+/* Each fault draws for itself, else a rare one would never be hit beside a frequent one. */
+static uint64_t draw(uint64_t *random)
+{
+    *random = *random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (*random >> 33) % 100;
+}
+
+static bool hits(const struct fault *fault, const struct call *call, uint64_t *random)
 {
     if (fault->kind != CALL_ANY && fault->kind != call->kind)
         return false;
@@ -116,14 +123,16 @@ static bool hits(const struct fault *fault, const struct call *call)
         return false;
     if (fault->act == ACT_EXPIRE && !call->token)
         return false;
-    return call->random % 100 < (uint64_t)fault->percent;
+    return draw(random) < (uint64_t)fault->percent;
 }
 
 bool faults_take(struct faults *f, const struct call *call, struct fault *ret)
 {
+    uint64_t random = call->random;
+
     *ret = (struct fault){ .act = ACT_NONE };
     for (size_t i = 0; i < f->n; i++) {
-        if (!hits(&f->items[i], call))
+        if (!hits(&f->items[i], call, &random))
             continue;
         *ret = f->items[i];
         if (--f->items[i].count == 0) {

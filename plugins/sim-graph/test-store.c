@@ -240,24 +240,41 @@ static void a_fault_hits_whom_it_is_meant_for(void **state)
 {
     struct faults f = {.n = 0};
     struct fault fault;
-    struct call call = {.kind = CALL_DELTA, .mailbox = S("Info@contoso.example"), .random = 149};
+    struct call call = {.kind = CALL_DELTA, .mailbox = S("Info@contoso.example")};
 
     (void)state;
     assert_int_equal(add_fault(&f, "{\"mailbox\":\"orders@contoso.example\"}"), 0);
-    assert_int_equal(add_fault(&f, "{\"cut\":true,\"percent\":49}"), 0);
     assert_int_equal(add_fault(&f, "{\"expire\":true}"), 0);
-    assert_int_equal(add_fault(&f, "{\"slow\":20,\"mailbox\":\"info@contoso.example\",\"percent\":50}"), 0);
+    assert_int_equal(add_fault(&f, "{\"slow\":20,\"mailbox\":\"info@contoso.example\"}"), 0);
     assert_true(faults_take(&f, &call, &fault));
     assert_int_equal(fault.act, ACT_NONE);
     assert_int_equal(fault.slow_ms, 20);
+    assert_false(faults_take(&f, &call, &fault));
     call.token = true;
     assert_true(faults_take(&f, &call, &fault));
     assert_int_equal(fault.act, ACT_EXPIRE);
-    call.random = 148;
-    assert_true(faults_take(&f, &call, &fault));
-    assert_int_equal(fault.act, ACT_CUT);
-    assert_false(faults_take(&f, &call, &fault));
     assert_int_equal(f.n, 1);
+}
+
+static void percents_are_drawn_for_each_fault_by_itself(void **state)
+{
+    struct faults f = {.n = 0};
+    struct fault fault;
+    struct call call = {.kind = CALL_DELTA};
+    unsigned n_cut = 0, n_garbage = 0;
+
+    (void)state;
+    assert_int_equal(add_fault(&f, "{\"cut\":true,\"percent\":50,\"count\":1000000}"), 0);
+    assert_int_equal(add_fault(&f, "{\"garbage\":true,\"percent\":10,\"count\":1000000}"), 0);
+    for (unsigned i = 0; i < 10000; i++) {
+        call.random = i * UINT64_C(0x9e3779b97f4a7c15);
+        if (!faults_take(&f, &call, &fault))
+            continue;
+        n_cut += fault.act == ACT_CUT;
+        n_garbage += fault.act == ACT_GARBAGE;
+    }
+    assert_in_range(n_cut, 4500, 5500);
+    assert_in_range(n_garbage, 400, 600);
 }
 
 /* Whether the text's last line is the SHA-256 of what stands before it. */
@@ -331,6 +348,7 @@ int main(void)
         cmocka_unit_test(faults_are_taken_in_order_and_counted_down),
         cmocka_unit_test(what_is_no_fault_is_refused),
         cmocka_unit_test(a_fault_hits_whom_it_is_meant_for),
+        cmocka_unit_test(percents_are_drawn_for_each_fault_by_itself),
         cmocka_unit_test(a_hundred_thousand_mails_are_made_up_and_the_same_each_time),
         cmocka_unit_test(what_cannot_be_made_up_is_refused),
     };
