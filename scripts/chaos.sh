@@ -22,7 +22,7 @@ if [ -d "${1:-}" ] && [ -e "$1/build.ninja" ]; then
     build=$(cd "$1" && pwd)
     shift
 fi
-faults=${FAULTS:-$known}
+faults=${FAULTS:-self $known}
 if [ $form = long ] && [ -z "${FAULTS:-}" ]; then
     faults="$faults sim"
 fi
