@@ -50,6 +50,7 @@ static void give_back(struct line *line)
     struct fg_batch *fill = line->fill;
 
     line->fill = NULL;
+    line->filled = false;
     line->fetching = SIM_FOLDERS_MAX;
     if (fill)
         fg_batch_cancel(fill, NULL);
@@ -187,12 +188,21 @@ static bool graph_answers(struct line *line, size_t f)
     return true;
 }
 
+static void hand_over(struct line *line)
+{
+    struct fg_batch *fill = line->fill;
+
+    line->fill = NULL;
+    line->filled = false;
+    fg_batch_submit(fill);
+    node_note_budget(line->node);
+}
+
 static void fetched(struct line *line)
 {
     struct world *w = line->world;
     size_t f = line->fetching, n = 0;
     struct reading *r = &line->readings[f];
-    struct fg_batch *fill = line->fill;
 
     line->fetching = SIM_FOLDERS_MAX;
     if (!r->mine || !graph_answers(line, f)) {
@@ -210,9 +220,12 @@ static void fetched(struct line *line)
         return;
     }
     node_note_budget(line->node);
-    line->fill = NULL;
-    fg_batch_submit(fill);
-    node_note_budget(line->node);
+    if (line->stubborn) { /* what is in it may be out of date by then */
+        line->filled = true;
+        look_in(line, sim_random(&w->sim, 15));
+    } else {
+        hand_over(line);
+    }
 }
 
 static void look(void *arg)
@@ -222,6 +235,10 @@ static void look(void *arg)
 
     if (!line->fill)
         return;
+    if (line->filled) {
+        hand_over(line);
+        return;
+    }
     if (line->fetching < SIM_FOLDERS_MAX) {
         fetched(line);
         return;

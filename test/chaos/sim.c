@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -20,6 +22,7 @@
 #define LINE_MAX_  320u
 #define CASE_SEEDS 50u /* seeds of one TAP case */
 #define LATE_MS    15000u
+#define SHOWN_MAX  3u /* bad runs whose trace is shown */
 
 #ifdef FG_SANITIZED /* much slower, and there for other mistakes */
 #define DEFAULT_SEEDS 100u
@@ -123,7 +126,13 @@ static void show(uint64_t seed, size_t mails, const struct ledger *ledger)
     free(tail.lines);
 }
 
-static bool run_one(uint64_t seed, size_t mails, struct sums *sums)
+/* What a child says to its parent, in memory that both see. */
+struct shared {
+    struct sums sums;
+    uint64_t seed; /* of the run under way, or the one after the last */
+};
+
+static void run_one(uint64_t seed, size_t mails, struct sums *sums)
 {
     struct options options = {.seed = seed, .mails = mails};
     struct ledger ledger = {0};
@@ -131,34 +140,71 @@ static bool run_one(uint64_t seed, size_t mails, struct sums *sums)
     world_run(&options, &ledger);
     add(sums, &ledger);
     if (ledger_is_good(&ledger))
-        return true;
-    if (sums->bad <= 3)
+        return;
+    if (sums->bad <= SHOWN_MAX)
         show(seed, mails, &ledger);
     else
         (void)printf("# SEED=%llu fails\n", (unsigned long long)seed);
     (void)fflush(stdout);
-    return false;
+}
+
+/* In a process of its own, so that a run which ends it is one bad run, and known by its seed. */
+static void run_case(struct shared *shared, uint64_t first, uint64_t last, size_t mails)
+{
+    shared->seed = first;
+    while (shared->seed <= last) {
+        pid_t pid;
+        int status = 0;
+
+        (void)fflush(stdout);
+        pid = fork();
+        if (pid == 0) {
+            for (; shared->seed <= last; shared->seed++)
+                run_one(shared->seed, mails, &shared->sums);
+            exit(0);
+        }
+        if (pid < 0 || waitpid(pid, &status, 0) != pid) {
+            perror("chaos-sim");
+            exit(71);
+        }
+        if (status == 0)
+            continue;
+        if (shared->seed <= last)
+            shared->sums.runs++;
+        shared->sums.bad++;
+        (void)printf("# SEED=%llu ends the process (%s %d)\n", (unsigned long long)shared->seed,
+                     WIFSIGNALED(status) ? "signal" : "exit",
+                     WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+        shared->seed++;
+    }
 }
 
 static int run_many(uint64_t from, uint64_t to, size_t mails)
 {
-    struct sums sums = {.began_ns = fg_clock_mono_ns(&fg_clock_system)};
+    struct shared *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     uint64_t n_cases = (to - from) / CASE_SEEDS + 1;
+    bool bad;
 
+    if (shared == MAP_FAILED) {
+        perror("chaos-sim");
+        return 71;
+    }
+    shared->sums.began_ns = fg_clock_mono_ns(&fg_clock_system);
     (void)printf("TAP version 13\n1..%llu\n", (unsigned long long)n_cases);
     for (uint64_t k = 0; k < n_cases; k++) {
         uint64_t first = from + k * CASE_SEEDS;
         uint64_t last = to - first < CASE_SEEDS ? to : first + CASE_SEEDS - 1;
-        bool good = true;
-        for (uint64_t seed = first; seed <= last; seed++)
-            good = run_one(seed, mails, &sums) && good;
+        size_t bad_before = shared->sums.bad;
+
+        run_case(shared, first, last, mails);
         (void)printf("%s %llu - nothing is lost, doubled or misordered with seeds %llu to %llu\n",
-                     good ? "ok" : "not ok", (unsigned long long)k + 1, (unsigned long long)first,
-                     (unsigned long long)last);
-        (void)fflush(stdout);
+                     shared->sums.bad == bad_before ? "ok" : "not ok", (unsigned long long)k + 1,
+                     (unsigned long long)first, (unsigned long long)last);
     }
-    print_sums(&sums);
-    return sums.bad ? 1 : 0;
+    print_sums(&shared->sums);
+    bad = shared->sums.bad > 0;
+    (void)munmap(shared, sizeof(*shared));
+    return bad ? 1 : 0;
 }
 
 static int run_traced(uint64_t seed, size_t mails, bool trace)

@@ -82,7 +82,7 @@ struct line {
     struct fg_batch *fill;
     struct fg_env_timer *timer; /* of the fetch under way, or the next look */
     size_t turn, fetching;      /* the folder; SIM_FOLDERS_MAX: none */
-    bool stubborn;              /* keeps what it fills over a rewind */
+    bool stubborn, filled;      /* keeps what it fills over a rewind, for a while; it is filled */
     uint64_t graph_rest_ms;
     /* sink */
     struct fg_list deliveries;
