@@ -24,7 +24,7 @@ enum { COMMON_PLUGIN_DIR, COMMON_LOG_FORMAT, COMMON_LOG_LEVEL, COMMON_HELP, COMM
 static const struct fg_cli_option common[] = {
     [COMMON_PLUGIN_DIR] = { "plugin-dir", 0, "DIR", "look for plugins here first; may be repeated" },
     [COMMON_LOG_FORMAT] = { "log-format", 0, "logfmt|json", "how log lines are written (default: logfmt)" },
-    [COMMON_LOG_LEVEL] = { "log-level", 0, "LEVEL", "error, warn, info or debug (default: info)" },
+    [COMMON_LOG_LEVEL] = { "log-level", 0, "LEVEL", "error, warn, info or debug (default: info; topics, replay, tail: error)" },
     [COMMON_HELP] = { "help", 'h', NULL, "show this help" },
     [COMMON_VERSION] = { "version", 0, NULL, "show the version" },
     { NULL, 0, NULL, NULL },
@@ -108,6 +108,7 @@ static bool take_log_level(struct fg_cli *cli, const char *value)
     for (size_t i = 0; i < 4; i++)
         if (strcmp(value, names[i]) == 0) {
             cli->log_level = (enum fg_log_level)i;
+            cli->log_level_given = true;
             return true;
         }
     (void)fg_cli_fail(0, "--log-level is error, warn, info or debug, not \"%s\"", value);

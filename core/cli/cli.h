@@ -20,6 +20,7 @@ struct fg_cli {
     struct fg_plugin_path plugins;
     enum fg_log_format log_format;
     enum fg_log_level log_level;
+    bool log_level_given;
     const char *plugin_dirs[FG_PLUGIN_DIRS_MAX];
     size_t n_plugin_dirs;
 };

@@ -121,8 +121,9 @@ int fg_errand_run(struct fg_errand *e)
     } else if (!e->config->kafka.bootstrap_servers) {
         code = fg_cli_fail(FG_EXIT_CONFIG, "%s: it names no Kafka (`kafka.bootstrap.servers`)", w->file);
     } else {
-        e->log = fg_log_new(STDERR_FILENO, e->cli->log_format, isatty(STDERR_FILENO) == 1, e->cli->log_level,
-                            &fg_clock_system);
+        /* why it fails it says itself; what librdkafka thinks meanwhile would only stand between its lines */
+        e->log = fg_log_new(STDERR_FILENO, e->cli->log_format, isatty(STDERR_FILENO) == 1,
+                            e->cli->log_level_given ? e->cli->log_level : FG_LOG_ERROR, &fg_clock_system);
         fg_config_secrets(e->config, hide_secret, e->log);
         code = run_loaded(e);
         fg_log_free(e->log);

@@ -283,7 +283,7 @@ static void finish(struct job *j, const struct fg_error *err)
         (void)fprintf(stderr, "... and %" PRIu64 " more that are left\n", j->left_shown - LEFT_SHOWN);
     if (j->state->json)
         summary_json(j, err ? err->text : NULL);
-    else
+    else if (!err || j->counts.sent || j->counts.left)
         summary_text(j);
     if (err)
         (void)fg_cli_fail(0, "%s", err->text);

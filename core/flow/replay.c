@@ -16,6 +16,7 @@
 #define TRIES_MAX      10u  /* aborts of one batch, and dead producers, in a row */
 #define PAUSE_BASE_MS  100u /* before another try: full jitter, doubled each time */
 #define PAUSE_CAP_MS   5000u
+#define ASK_AGAIN_MS   200u /* for committed offsets that were not told */
 
 static void advance(struct fg_replay *r);
 
@@ -121,6 +122,8 @@ static void on_producer_trouble(void *arg, const struct fg_error *err)
 
     if (err && err->fatal)
         r->producer_dead = true;
+    if (err && err->code == FG_E_AUTH && r->phase != REPLAY_CLOSE)
+        failf(r, FG_E_AUTH, "as transactional id \"%.80s\": %.150s", r->group, err->text);
     on_trouble(r, err);
 }
 
@@ -323,6 +326,12 @@ static void on_committed(void *arg, const struct fg_bus_position *positions, siz
     if (r->phase == REPLAY_CLOSE || r->ask_again) {
         r->ask_again = false;
         wake(r);
+        return;
+    }
+    /* brokers that come back, an open transaction on them: asked again while patience lasts */
+    if (err && err->retriable && err->code != FG_E_AUTH) {
+        r->trouble = *err;
+        r->c.env->ops->timer_start(r->turn, ASK_AGAIN_MS);
         return;
     }
     if (err)
