@@ -33,6 +33,32 @@ static void test_offsets_in_transactions(void **state)
     world_end(&w);
 }
 
+/* What a reader of cursors begins behind: one past each partition's last, whatever else was written with them. */
+static void test_cursors_are_accounted_for_with_their_records(void **state)
+{
+    struct reader r = { 0 };
+    struct writer p;
+    struct world w;
+    char topic[64];
+
+    (void)state;
+    if (!begin(&w))
+        skip();
+    make_topic(&w, "accounted", 1, topic);
+    writer_open(&p, &w, topic, topic);
+    reader_open(&r, &w, topic, topic);
+    until(&w, r.assignments == 1);
+    assert_int_equal(ask_committed(&r, topic).offset, FG_BUS_UNKNOWN);
+    publish_one(&p, topic, r.consumer, NULL, topic, FG_BUS_DONE);
+    assert_int_equal(ask_committed(&r, topic).offset, 1);
+    for (int i = 0; i < 20; i++)
+        publish_one(&p, topic, r.consumer, NULL, topic, FG_BUS_DONE);
+    assert_int_equal(ask_committed(&r, topic).offset, 41); /* each transaction ends with a mark of its own */
+    reader_close(&r);
+    writer_close(&p);
+    world_end(&w);
+}
+
 static void test_zombie_producer_is_dead(void **state)
 {
     struct writer old, new;
@@ -60,9 +86,11 @@ static void test_zombie_producer_is_dead(void **state)
 }
 
 /* KIP-447: who lost the partition cannot commit for it any more, and the producer lives on. */
-static void test_cursors_of_a_lost_partition_are_refused(void **state)
+static void test_cursors_and_offsets_of_an_old_generation_are_refused(void **state)
 {
     struct reader first = { .hold_revoke = true }, second = { 0 };
+    struct fg_bus_position at = { .offset = 77 };
+    int64_t committed;
     struct writer p;
     struct world w;
     char topic[64];
@@ -71,6 +99,7 @@ static void test_cursors_of_a_lost_partition_are_refused(void **state)
     if (!begin(&w))
         skip();
     make_topic(&w, "cursors", 2, topic);
+    at.topic = topic;
     writer_open(&p, &w, topic, topic);
     reader_open(&first, &w, topic, topic);
     until(&w, first.assignments == 1);
@@ -81,9 +110,16 @@ static void test_cursors_of_a_lost_partition_are_refused(void **state)
     first.hold_assign = true; /* or it would be a member in good standing again */
     w.bus->ops->consumer_unassign(first.consumer);
     until(&w, second.assignments == 1);
+    committed = ask_committed(&second, topic).offset;
     publish_one(&p, topic, first.consumer, NULL, topic, FG_BUS_ABORTED);
     assert_int_equal(p.err.code, FG_E_FENCED);
+    publish_one(&p, topic, first.consumer, &at, NULL, FG_BUS_ABORTED);
+    assert_int_equal(p.err.code, FG_E_FENCED);
+    assert_int_equal(ask_committed(&second, topic).offset, committed);
     publish_one(&p, topic, NULL, NULL, NULL, FG_BUS_DONE);
+    /* who has the partitions now may */
+    publish_one(&p, topic, second.consumer, &at, NULL, FG_BUS_DONE);
+    assert_int_equal(ask_committed(&second, topic).offset, 77);
     reader_close(&first);
     reader_close(&second);
     writer_close(&p);
@@ -114,6 +150,8 @@ static void test_refusals_are_told(void **state)
         { .bootstrap_servers = getenv("FRAGUA_KAFKA_SASL_SSL"), .tls = &plain, .sasl_mechanism = "PLAIN",
           .sasl_username = user, .sasl_password = FG_SLICE("wrong-password") },
     };
+    const char *const words[] = { "an authority that tls.ca trusts", "refused the client certificate",
+                                  "refused the client certificate", "Authentication failed" };
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         struct reader r = { 0 };
         struct writer p;
@@ -122,7 +160,8 @@ static void test_refusals_are_told(void **state)
         until_ms(&w, 10000, r.trouble.code == FG_E_AUTH);
         writer_begin(&p, &w, "t", "x");
         until_ms(&w, 10000, p.trouble.code == FG_E_AUTH);
-        print_message("%s\n", p.trouble.text);
+        if (!strstr(p.trouble.text, words[i]) || !strstr(r.trouble.text, words[i]))
+            fail_msg("\"%s\" or \"%s\" does not say \"%s\"", p.trouble.text, r.trouble.text, words[i]);
         assert_null(strstr(p.trouble.text, "wrong-password"));
         reader_close(&r);
         writer_close(&p);
@@ -272,8 +311,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_offsets_in_transactions),
+        cmocka_unit_test(test_cursors_are_accounted_for_with_their_records),
         cmocka_unit_test(test_zombie_producer_is_dead),
-        cmocka_unit_test(test_cursors_of_a_lost_partition_are_refused),
+        cmocka_unit_test(test_cursors_and_offsets_of_an_old_generation_are_refused),
         cmocka_unit_test(test_refusals_are_told),
         cmocka_unit_test(test_unknown_topic_is_told),
         cmocka_unit_test(test_a_group_that_is_not_joined_keeps_offsets),

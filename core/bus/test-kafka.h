@@ -103,17 +103,45 @@ static inline void set_topic(const char *topic, const char *name, const char *va
     rd_kafka_destroy(rk);
 }
 
-/* Records that a read_committed reader finds in a topic of one partition. */
+static inline bool is_post(const struct fg_bus_message *m)
+{
+    return fg_slice_is(m->key, "post");
+}
+
+static inline bool has_post(const struct reader *r, const char *name)
+{
+    for (size_t i = r->n; i > 0; i--)
+        if (is_post(r->messages[i - 1]) && fg_slice_is(r->messages[i - 1]->value, name))
+            return true;
+    return false;
+}
+
+/*
+ * Records that a read_committed reader finds in partition 0 of a topic. A record of our own is written behind them: what
+ * stands before it has been decided when it is seen, though a broker says so before it has written it down everywhere.
+ */
 static inline size_t count_records(struct world *w, const char *topic)
 {
+    char name[64];
+    struct fg_bus_outgoing post = { .topic = topic, .key = FG_SLICE("post") };
+    struct fg_bus_publish publish = { .messages = &post, .n_messages = 1 };
     struct fg_bus_position at = { .topic = topic, .offset = FG_BUS_BEGINNING };
     struct reader r = { 0 };
-    size_t n;
+    struct writer p;
+    size_t n = 0;
 
+    name_topic("post", name);
+    post.value = fg_slice_of(name);
+    writer_open(&p, w, NULL, topic);
+    writer_publish(&p, &publish);
+    until(w, p.done);
+    assert_int_equal(p.outcome, FG_BUS_DONE);
+    writer_close(&p);
     reader_open(&r, w, NULL, topic);
     w->bus->ops->consumer_assign(r.consumer, &at, 1);
-    until(w, r.ends == 1);
-    n = r.n;
+    until(w, has_post(&r, name));
+    for (size_t i = 0; i < r.n; i++)
+        n += !is_post(r.messages[i]);
     reader_close(&r);
     return n;
 }
@@ -149,7 +177,12 @@ static inline struct answer ask_committed(struct reader *r, const char *topic)
     return a;
 }
 
-/* cmocka 1.1.5 writes a skipped test as "not ok", which is a failure to whoever reads TAP. */
+/*
+ * FRAGUA_TEST_FILTER: only tests whose name it matches ("*outage*"). cmocka 1.1.5 writes a skipped test as "not ok",
+ * which is a failure to whoever reads TAP, so a missing broker is said without it.
+ */
 #define run_on_kafka(name, tests)                                                                                      \
-    (getenv("FRAGUA_KAFKA_PLAIN") ? cmocka_run_group_tests_name((name), (tests), NULL, NULL)                           \
-                                  : (puts("1..0 # SKIP FRAGUA_KAFKA_PLAIN is not set, see test/kafka/run.sh"), 0))
+    (cmocka_set_test_filter(getenv("FRAGUA_TEST_FILTER")),                                                             \
+     getenv("FRAGUA_KAFKA_PLAIN")                                                                                      \
+         ? cmocka_run_group_tests_name((name), (tests), NULL, NULL)                                                    \
+         : (puts("1..0 # SKIP FRAGUA_KAFKA_PLAIN is not set, see test/kafka/run.sh"), 0))

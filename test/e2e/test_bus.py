@@ -7,7 +7,7 @@ import pytest
 from harness import Process
 
 
-@pytest.mark.parametrize("name", ["kafka", "kafka-limits"])
+@pytest.mark.parametrize("name", ["kafka", "kafka-faults", "kafka-limits"])
 def test_the_bus_keeps_its_contract(kafka, fragua, name):
     program = Path(os.environ["FRAGUA_BIN"]).parent / f"test-bus-{name}"
     process = Process(program.name, [program], fragua.folder, fragua.environment({"CMOCKA_MESSAGE_OUTPUT": "TAP"}))

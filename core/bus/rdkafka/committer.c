@@ -10,11 +10,13 @@
 #include "bus/rdkafka/producer-private.h"
 
 #define INIT_SLICE_MS      1000 /* of init_transactions(), which goes on where it was when called again */
+#define END_SLICE_MS       2000 /* of commit and abort, which go on in the same way (since 2.0.0) */
+#define OFFSETS_SLICE_MS   5000 /* of sending offsets, which begins anew, with the same effect */
 #define RETRY_WAIT_MS      100
 #define MEMBERSHIP_WAIT_MS 10
 #define MEMBERSHIP_TRIES   100
 #define POLL_MS            1000 /* idle: errors and statistics are looked at, at least */
-#define CLOSE_ABORT_MS     2000 /* for the abort of what is open when the producer closes */
+#define CLOSE_FLUSH_MS     2000 /* for what is on its way when the producer closes */
 
 /* What to do after an error of a transactional call: exactly these four, see librdkafka's INTRODUCTION.md. */
 enum verdict { GOOD, AGAIN, ABORT, DEAD };
@@ -104,7 +106,8 @@ static enum verdict send_offsets(struct fg_rd_job *job)
     }
     list = all_offsets(job);
     while (list->cnt > 0 && !shutting(job->p)) {
-        verdict = judge(job, rd_kafka_send_offsets_to_transaction(job->p->rk, list, job->membership->metadata, -1),
+        verdict = judge(job, rd_kafka_send_offsets_to_transaction(job->p->rk, list, job->membership->metadata,
+                                                                    OFFSETS_SLICE_MS),
                         "the offsets were not taken");
         if (verdict != AGAIN)
             break;
@@ -118,8 +121,9 @@ static enum verdict commit(struct fg_rd_job *job)
 {
     enum verdict verdict;
 
-    /* -1: what is left of the transaction's timeout; other values may leave librdkafka and broker of two minds. */
-    while ((verdict = judge(job, rd_kafka_commit_transaction(job->p->rk, -1), "the commit failed")) == AGAIN) {
+    /* Not -1, which is to be the rest of the transaction's timeout, and is for ever while no broker answers (2.0.2). */
+    while ((verdict = judge(job, rd_kafka_commit_transaction(job->p->rk, END_SLICE_MS), "the commit failed")) ==
+           AGAIN) {
         if (shutting(job->p))
             return DEAD;
         wait_a_little(job->p);
@@ -134,11 +138,10 @@ static enum verdict commit(struct fg_rd_job *job)
 static enum verdict abort_transaction(struct fg_rd_job *job)
 {
     struct fg_error why = job->err;
-    int timeout_ms = shutting(job->p) ? CLOSE_ABORT_MS : -1;
     enum verdict verdict;
 
-    (void)rd_kafka_flush(job->p->rk, shutting(job->p) ? CLOSE_ABORT_MS : (int)job->p->transaction_timeout_ms);
-    while ((verdict = judge(job, rd_kafka_abort_transaction(job->p->rk, timeout_ms), "the abort failed")) == AGAIN) {
+    (void)rd_kafka_flush(job->p->rk, shutting(job->p) ? CLOSE_FLUSH_MS : (int)job->p->transaction_timeout_ms);
+    while ((verdict = judge(job, rd_kafka_abort_transaction(job->p->rk, END_SLICE_MS), "the abort failed")) == AGAIN) {
         if (shutting(job->p))
             return DEAD;
         wait_a_little(job->p);

@@ -13,7 +13,7 @@
 /* Without fetch.queue.backoff.ms a full queue costs up to a second, so that its size is the throughput in bytes a
  * second. */
 #define CONSUMER_QUEUE_BYTES_SLOW 16777216u
-/* The same bounds in records, each of which costs librdkafka some 400 bytes beside its own: small ones fill memory too. */
+/* The same bounds in records, each of which costs librdkafka some 400 bytes beside its own. */
 #define CONSUMER_QUEUE_RECORDS      "10000"
 #define CONSUMER_QUEUE_RECORDS_SLOW "40000"
 #define FETCH_BYTES_MIN             1048576u /* of one answer, of each broker; comes on top of the queue */

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/mutant.h"
 #include "bus/rdkafka/rdkafka-private.h"
 
 /* ---- statistics and probes, on the lane ---- */
@@ -246,6 +247,6 @@ void fg_rd_consumer_drain(void *consumer)
     if (c->closing)
         return;
     fg_rd_consumer_tell(c);
-    if (event && !c->closing)
+    if (event && !c->closing && !fg_mutant("stop-rearming"))
         fg_lane_nudge_loop(&c->lane);
 }

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The bus on a real Kafka when something goes wrong: what an outcome says is what a reader sees. See test-kafka.h. */
+#include "bus/rdkafka/producer-private.h"
+#include "bus/test-proxy.h"
+
+#define LARGE (33u * 1048576u) /* more than our own message.max.bytes */
+
+/* An input topic with records, its reader, and a producer for the output topic, the last one behind the proxy. */
+struct bed {
+    struct world w;
+    struct proxy proxy;
+    struct fg_bus *behind; /* its clients go through the proxy, those of w.bus don't */
+    struct reader in;
+    struct writer out;
+    char from[64], to[64];
+    struct fg_bus_outgoing record; /* what is being published */
+    struct fg_bus_position at;
+};
+
+static void open_behind(struct bed *b)
+{
+    struct fg_bus_rdkafka_config config = { .loop = &b->w.loop, .bootstrap_servers = getenv("FRAGUA_KAFKA_PLAIN") };
+    struct fg_error err;
+
+    proxy_start(&b->proxy);
+    if (fg_bus_rdkafka_new(&config, &b->behind, &err) < 0)
+        fail_msg("%s", err.text);
+    proxy_redirect(b->behind);
+}
+
+/* @timeout_ms: of transactions; 0: the default */
+static void open_writer(struct bed *b, struct writer *p, struct fg_bus *bus, const char *id, uint32_t timeout_ms)
+{
+    static const struct fg_bus_producer_events events = { .ready = writer_ready, .trouble = writer_trouble };
+    const char *topic = b->to;
+    struct fg_bus_producer_config config = { .transactional_id = id, .transaction_timeout_ms = timeout_ms,
+                                             .topics = &topic, .n_topics = 1 };
+    struct fg_error err = FG_ERROR_NULL;
+
+    *p = (struct writer){ .w = &b->w };
+    if (fg_bus_producer_open(bus, &config, &events, p, &p->producer, &err) < 0)
+        fail_msg("%s", err.text);
+    until(&b->w, p->ready);
+}
+
+static struct bed *bed_open(const char *what, uint32_t timeout_ms)
+{
+    struct bed *b = fg_calloc(1, sizeof(*b));
+    struct writer filler;
+
+    if (!begin(&b->w)) {
+        free(b);
+        skip();
+    }
+    open_behind(b);
+    make_topic(&b->w, what, 1, b->from);
+    make_topic(&b->w, what, 1, b->to);
+    writer_open(&filler, &b->w, NULL, b->from);
+    writer_write(&filler, b->from, 0, 10, 1);
+    writer_close(&filler);
+    reader_open(&b->in, &b->w, b->from, b->from);
+    until(&b->w, b->in.n == 10);
+    open_writer(b, &b->out, b->behind, b->to, timeout_ms);
+    return b;
+}
+
+static void bed_close(struct bed *b)
+{
+    bool closed = false;
+
+    reader_close(&b->in);
+    if (b->out.producer)
+        writer_close(&b->out);
+    b->behind->ops->close(b->behind, note, &closed);
+    until(&b->w, closed);
+    proxy_end(&b->proxy);
+    world_end(&b->w);
+    free(b);
+}
+
+/* One record and the input's offset; does not wait. */
+static void begin_publish(struct bed *b, struct writer *p, int64_t next)
+{
+    b->record = (struct fg_bus_outgoing){ .topic = b->to, .key = FG_SLICE("k"), .value = FG_SLICE("v") };
+    b->at = (struct fg_bus_position){ .topic = b->from, .offset = next };
+    const struct fg_bus_publish publish = { .messages = &b->record, .n_messages = 1, .consumer = b->in.consumer,
+                                            .offsets = &b->at, .n_offsets = 1 };
+    writer_publish(p, &publish);
+}
+
+static void publish_next(struct bed *b, int64_t next, enum fg_bus_outcome expected)
+{
+    begin_publish(b, &b->out, next);
+    until(&b->w, b->out.done);
+    if (b->out.outcome != expected)
+        fail_msg("outcome %d: %s", b->out.outcome, b->out.err.text);
+}
+
+static void expect_state(struct bed *b, int64_t committed, size_t records)
+{
+    assert_int_equal(ask_committed(&b->in, b->from).offset, committed);
+    assert_int_equal(count_records(&b->w, b->to), records);
+}
+
+/* ---- aborts ---- */
+
+static void abort_many_times(struct bed *b, const char *large)
+{
+    struct fg_bus_outgoing m[6];
+    struct fg_bus_position at = { .topic = b->from, .offset = 9 };
+    size_t culprit;
+
+    for (size_t i = 0; i < 6; i++)
+        m[i] = (struct fg_bus_outgoing){ .topic = b->to, .value = FG_SLICE("unseen"), .partition = 0 };
+    m[5].value = (struct fg_slice){ large, LARGE };
+    const struct fg_bus_publish publish = { .messages = m, .n_messages = 6, .consumer = b->in.consumer, .offsets = &at,
+                                            .n_offsets = 1, .culprit = &culprit };
+    for (int i = 0; i < 40; i++) {
+        /* refused by the client itself, while the others are just on their way */
+        writer_publish(&b->out, &publish);
+        until(&b->w, b->out.done);
+        if (b->out.outcome != FG_BUS_ABORTED)
+            fail_msg("abort %d: outcome %d: %s", i, b->out.outcome, b->out.err.text);
+        assert_int_equal(b->out.err.code, FG_E_LIMIT);
+        assert_int_equal(culprit, 5);
+    }
+}
+
+/* An abort that overtakes the registration of its partitions would end the handle, which needs a flush before. */
+static void test_aborts_soon_after_produce_leave_nothing_and_harm_nobody(void **state)
+{
+    struct bed *b = bed_open("aborts", 0);
+    char *large = calloc(1, LARGE);
+
+    (void)state;
+    assert_non_null(large);
+    publish_next(b, 2, FG_BUS_DONE);
+    abort_many_times(b, large);
+    expect_state(b, 2, 1);
+    publish_next(b, 3, FG_BUS_DONE);
+    expect_state(b, 3, 2);
+    free(large);
+    bed_close(b);
+}
+
+/* ---- a transaction past its timeout ---- */
+
+static void test_past_its_timeout_is_dead_and_a_new_producer_goes_on(void **state)
+{
+    struct bed *b = bed_open("late", 2000);
+
+    (void)state;
+    publish_next(b, 1, FG_BUS_DONE);
+    proxy_lose(&b->proxy, LOSE_REQUESTS, API_END_TXN);
+    begin_publish(b, &b->out, 2);
+    until(&b->w, atomic_load(&b->proxy.lost) > 0);
+    /* its offsets are pending until the broker has aborted it by itself */
+    assert_int_equal(ask_committed(&b->in, b->from).offset, 1);
+    proxy_lose(&b->proxy, PASS, 0);
+    until(&b->w, b->out.done);
+    assert_int_equal(b->out.outcome, FG_BUS_DEAD);
+    assert_int_equal(b->out.err.code, FG_E_FENCED);
+    assert_true(b->out.err.fatal);
+    assert_non_null(strstr(b->out.err.text, "longer than its 2000 ms"));
+    expect_state(b, 1, 1);
+    writer_close(&b->out);
+    open_writer(b, &b->out, b->behind, b->to, 2000);
+    publish_next(b, 2, FG_BUS_DONE);
+    expect_state(b, 2, 2);
+    bed_close(b);
+}
+
+/* ---- dead: did it count? ---- */
+
+/* The commit reaches the broker or not, its answer never comes; the producer is closed, or another one takes over. */
+static void die(const char *what, enum proxy_rule rule, bool close)
+{
+    struct bed *b = bed_open(what, 4000);
+    bool counted = rule == LOSE_ANSWERS;
+    struct writer next;
+
+    publish_next(b, 1, FG_BUS_DONE);
+    proxy_lose(&b->proxy, rule, API_END_TXN);
+    begin_publish(b, &b->out, 2);
+    until(&b->w, atomic_load(&b->proxy.lost) > 0);
+    assert_false(b->out.done);
+    if (close) {
+        writer_close(&b->out);
+        assert_true(b->out.done);
+        assert_int_equal(b->out.outcome, FG_BUS_DEAD);
+    }
+    /* The next one is ready when it is decided. */
+    open_writer(b, &next, b->w.bus, b->to, 4000);
+    expect_state(b, counted ? 2 : 1, counted ? 2 : 1);
+    proxy_lose(&b->proxy, PASS, 0);
+    if (!close) {
+        until(&b->w, b->out.done);
+        assert_int_equal(b->out.outcome, FG_BUS_DEAD);
+        assert_int_equal(b->out.err.code, FG_E_FENCED);
+        assert_non_null(strstr(b->out.err.text, "another producer has the transactional id"));
+        writer_close(&b->out);
+    }
+    b->out = next;
+    publish_next(b, 3, FG_BUS_DONE);
+    expect_state(b, 3, counted ? 3 : 2);
+    bed_close(b);
+}
+
+static void test_closed_while_the_answer_to_a_commit_is_lost(void **state)
+{
+    (void)state;
+    die("counted", LOSE_ANSWERS, true);
+}
+
+static void test_closed_while_the_commit_itself_is_lost(void **state)
+{
+    (void)state;
+    die("uncounted", LOSE_REQUESTS, true);
+}
+
+static void test_fenced_while_the_answer_to_a_commit_is_lost(void **state)
+{
+    (void)state;
+    die("counted", LOSE_ANSWERS, false);
+}
+
+static void test_fenced_while_the_commit_itself_is_lost(void **state)
+{
+    (void)state;
+    die("uncounted", LOSE_REQUESTS, false);
+}
+
+/* ---- nothing comes through ---- */
+
+/* One after the other while the network swallows everything now and then: what each says is what is there. */
+static void test_a_network_that_swallows_everything(void **state)
+{
+    struct bed *b = bed_open("hole", 3000);
+    enum fg_bus_outcome outcome;
+    int64_t next = 1, committed;
+    size_t expected = 0;
+
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        begin_publish(b, &b->out, next);
+        if (i % 2 == 1) {
+            proxy_lose(&b->proxy, LOSE_ALL, 0);
+            for_ms(&b->w, i == 1 ? 1000 : 5000);
+            proxy_lose(&b->proxy, PASS, 0);
+        }
+        until_ms(&b->w, 60000, b->out.done);
+        outcome = b->out.outcome;
+        if (outcome == FG_BUS_DEAD) {
+            writer_close(&b->out);
+            open_writer(b, &b->out, b->behind, b->to, 3000);
+        }
+        committed = ask_committed(&b->in, b->from).offset;
+        if (outcome == FG_BUS_DONE)
+            assert_int_equal(committed, next);
+        if (outcome == FG_BUS_ABORTED)
+            assert_int_not_equal(committed, next);
+        expected += committed == next;
+        next += committed == next;
+        assert_int_equal(count_records(&b->w, b->to), expected);
+    }
+    bed_close(b);
+}
+
+/* ---- without transactions ---- */
+
+static void test_a_dead_idempotent_producer_says_so_and_a_new_one_goes_on(void **state)
+{
+    struct bed *b = bed_open("idempotent", 0);
+    struct writer p;
+
+    (void)state;
+    open_writer(b, &p, b->w.bus, NULL, 0);
+    begin_publish(b, &p, 1);
+    until(&b->w, p.done);
+    assert_int_equal(p.outcome, FG_BUS_DONE);
+    assert_int_equal(rd_kafka_test_fatal_error(p.producer->rk, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, "test"),
+                     RD_KAFKA_RESP_ERR_NO_ERROR);
+    until(&b->w, p.trouble.fatal);
+    begin_publish(b, &p, 2);
+    until(&b->w, p.done);
+    assert_int_equal(p.outcome, FG_BUS_DEAD);
+    assert_true(p.err.fatal);
+    expect_state(b, 1, 1);
+    writer_close(&p);
+    open_writer(b, &p, b->w.bus, NULL, 0);
+    begin_publish(b, &p, 2);
+    until(&b->w, p.done);
+    assert_int_equal(p.outcome, FG_BUS_DONE);
+    expect_state(b, 2, 2);
+    writer_close(&p);
+    bed_close(b);
+}
+
+/* ---- what is not known yet ---- */
+
+static void test_a_topic_just_made_takes_records_at_once(void **state)
+{
+    struct bed *b = bed_open("new", 0);
+    char topic[64];
+
+    (void)state;
+    for (int i = 0; i < 5; i++) {
+        make_topic(&b->w, "just-made", 3, topic);
+        publish_one(&b->out, topic, NULL, NULL, NULL, FG_BUS_DONE); /* by one that did not know of it */
+    }
+    bed_close(b);
+}
+
+/* The first record would be up to a second late: whoever is ready knows its topics. */
+static void test_a_ready_producer_asks_nothing_before_its_first_record(void **state)
+{
+    struct bed *b = bed_open("warm", 0);
+    unsigned questions = atomic_load(&b->proxy.seen[API_METADATA]);
+
+    (void)state;
+    assert_true(questions > 0);
+    publish_one(&b->out, b->to, NULL, NULL, NULL, FG_BUS_DONE);
+    assert_int_equal(atomic_load(&b->proxy.seen[API_METADATA]), questions);
+    bed_close(b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_aborts_soon_after_produce_leave_nothing_and_harm_nobody),
+        cmocka_unit_test(test_past_its_timeout_is_dead_and_a_new_producer_goes_on),
+        cmocka_unit_test(test_closed_while_the_answer_to_a_commit_is_lost),
+        cmocka_unit_test(test_closed_while_the_commit_itself_is_lost),
+        cmocka_unit_test(test_fenced_while_the_answer_to_a_commit_is_lost),
+        cmocka_unit_test(test_fenced_while_the_commit_itself_is_lost),
+        cmocka_unit_test(test_a_network_that_swallows_everything),
+        cmocka_unit_test(test_a_dead_idempotent_producer_says_so_and_a_new_one_goes_on),
+        cmocka_unit_test(test_a_topic_just_made_takes_records_at_once),
+        cmocka_unit_test(test_a_ready_producer_asks_nothing_before_its_first_record),
+    };
+
+    return run_on_kafka("bus kafka faults", tests);
+}
