@@ -3,6 +3,7 @@
 #include "sim.h"
 
 #define LONG_MS 25000u /* a process is stopped so long, at most: past the session and the transaction time-out */
+#define EDGE_MS 9000u  /* a little less than sessions and transactions live */
 #define DOWN_MS 15000u /* a place is empty so long, at most */
 
 static struct place *any_place(struct world *w)
@@ -39,17 +40,31 @@ static void stop_one(struct world *w)
     leave_empty(w, place);
 }
 
+/* Short, long, or just about as long as sessions and transactions live. */
+static uint64_t how_long(struct world *w)
+{
+    uint64_t dice = sim_random(&w->sim, 3);
+
+    return dice == 0   ? sim_random(&w->sim, 1000)
+           : dice == 1 ? EDGE_MS + sim_random(&w->sim, EDGE_MS / 2)
+                       : sim_random(&w->sim, LONG_MS);
+}
+
+static void freeze(struct node *node)
+{
+    uint64_t ms = how_long(node->world);
+
+    sim_freeze(&node->process);
+    node->frozen_until_ms = node->world->sim.now_ms + ms;
+    sim_trace(&node->process, "is frozen for %llu ms", (unsigned long long)ms);
+}
+
 static void freeze_one(struct world *w)
 {
     struct place *place = any_place(w);
 
-    if (!place || place->now->process.frozen)
-        return;
-    sim_freeze(&place->now->process);
-    place->now->frozen_until_ms = w->sim.now_ms +
-                                  (sim_chance(&w->sim, 50) ? sim_random(&w->sim, 1000) : sim_random(&w->sim, LONG_MS));
-    sim_trace(&place->now->process, "is frozen for %llu ms",
-              (unsigned long long)(place->now->frozen_until_ms - w->sim.now_ms));
+    if (place && !place->now->process.frozen)
+        freeze(place->now);
 }
 
 static void twin_gone(void *arg)
@@ -78,14 +93,18 @@ static void twin(struct world *w)
     sim_post(&w->sim, old->frozen_until_ms - w->sim.now_ms + sim_random(&w->sim, 5000), twin_gone, old);
 }
 
+static void isolate(struct node *node)
+{
+    node->client.isolated_until_ms = node->world->sim.now_ms + how_long(node->world);
+    sim_trace(&node->process, "reaches no broker");
+}
+
 static void isolate_one(struct world *w)
 {
     struct place *place = any_place(w);
 
-    if (!place)
-        return;
-    place->now->client.isolated_until_ms = w->sim.now_ms + sim_random(&w->sim, 18000);
-    sim_trace(&place->now->process, "reaches no broker");
+    if (place)
+        isolate(place->now);
 }
 
 static void slow_one(struct world *w)
@@ -204,10 +223,50 @@ static void fail_one(struct world *w)
         fg_pipeline_source_trouble(line->pipeline, &err);
 }
 
+enum strike { STRIKE_KILL, STRIKE_FREEZE, STRIKE_ISOLATE, _STRIKE_N };
+
+/* Before a request of a publish leaves its process. */
+static void strike_now(void *arg, struct model_client *client)
+{
+    struct world *w = arg;
+    struct node *node = w->struck;
+
+    if (!node || client != &node->client || w->strike_steps-- > 0)
+        return;
+    w->struck = NULL;
+    if (node->stopping || node->process.frozen)
+        return;
+    if (w->strike == STRIKE_FREEZE)
+        freeze(node);
+    else if (w->strike == STRIKE_ISOLATE)
+        isolate(node);
+    else
+        for (unsigned i = 0; i < w->n_places; i++)
+            if (w->places[i].now == node) {
+                w->n_kills++;
+                node_kill(node);
+                leave_empty(w, &w->places[i]);
+            }
+}
+
+/* Something befalls a process in the middle of a publish. */
+static void strike_one(struct world *w)
+{
+    struct place *place = any_place(w);
+
+    if (!place)
+        return;
+    w->struck = place->now;
+    w->strike = (unsigned)sim_random(&w->sim, _STRIKE_N);
+    w->strike_steps = (unsigned)sim_random(&w->sim, 8);
+    w->bus.before_step = strike_now;
+    w->bus.before_step_arg = w;
+}
+
 static void (*const mishaps[])(struct world *w) = {
-    kill_one,      kill_one,      stop_one,     freeze_one, freeze_one, twin,          isolate_one,
-    slow_one,      clock_one,     brokers_away, rebalance,  rebalance,  publish_fault, publish_fault,
-    service_fault, service_fault, graph_fault,  clean_up,   pause_one,  fail_one,
+    strike_one,    strike_one,    strike_one,    strike_one,    kill_one,    kill_one,     stop_one,  freeze_one,
+    freeze_one,    twin,          isolate_one,   slow_one,      clock_one,   brokers_away, rebalance, rebalance,
+    publish_fault, publish_fault, service_fault, service_fault, graph_fault, clean_up,     pause_one, fail_one,
 };
 
 static void next_mishap(void *arg)
@@ -233,6 +292,7 @@ void mishaps_end(struct world *w)
     w->bus.away = false;
     w->bus.abort_percent = w->bus.dead_percent = 0;
     w->bus.n_script = 0;
+    w->bus.before_step = NULL;
     w->service_until_ms = w->graph_until_ms = 0;
     for (struct fg_list *l = w->nodes.next; l != &w->nodes; l = l->next) {
         struct node *node = fg_container_of(l, struct node, link);

@@ -174,7 +174,9 @@ struct world {
     enum graph graph;
     uint64_t service_until_ms, graph_until_ms;
     uint32_t retry_after_ms;
-    bool calm; /* mishaps are over */
+    struct node *struck;           /* something befalls it in the middle of a publish; NULL: nobody */
+    unsigned strike, strike_steps; /* what, and after so many requests more */
+    bool calm;                     /* mishaps are over */
     uint64_t calm_ms;
     struct reader documents, parts, entities, dead;
     struct ledger ledger;

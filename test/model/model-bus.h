@@ -82,6 +82,9 @@ struct model_bus {
     enum model_fault script[64];          /* of the next publishes, before chance */
     size_t n_script;
     bool away; /* no broker answers */
+    /* Called before each request of a publish leaves its process; NULL: nobody wants to know. */
+    void (*before_step)(void *arg, struct model_client *client);
+    void *before_step_arg;
 };
 
 void model_init(struct model_bus *model, struct sim *sim, bool transactional);

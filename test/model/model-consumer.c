@@ -287,8 +287,9 @@ static void beat(void *arg)
 
     if (c->client->cut)
         return;
-    if (c->state == MEMBER && lost) {
-        c->self.member = 0; /* who hears nothing for so long knows that it is out */
+    /* who hears nothing for so long knows that it is out; who was stopped meanwhile may ask before it looks */
+    if (c->state == MEMBER && lost && sim_chance(c->model->sim, 70)) {
+        c->self.member = 0;
         revoke(c, true);
     } else if (c->self.member) {
         model_call_send(&group_call(c, heartbeat_served, heartbeat_answered)->call);

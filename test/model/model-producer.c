@@ -363,17 +363,40 @@ static void answer_step(struct model_call *call)
     maybe_free(p);
 }
 
-static void take_step(struct fg_bus_producer *p, enum step step)
+static void do_step(struct fg_bus_producer *p)
 {
-    p->step = step;
-    p->n_steps++;
-    if (step == ABORT) {
+    if (p->step == ABORT) {
         p->outcome = FG_BUS_DONE; /* of the abort; the reason stays in err */
     } else if (breaks(p, false)) {
         next_step(p);
         return;
     }
     send(p, serve_step, answer_step);
+}
+
+static void go_on(void *arg)
+{
+    struct fg_bus_producer *p = arg;
+
+    p->pending--;
+    do_step(p);
+    maybe_free(p);
+}
+
+static void take_step(struct fg_bus_producer *p, enum step step)
+{
+    struct model_bus *model = p->model;
+
+    p->step = step;
+    p->n_steps++;
+    if (model->before_step)
+        model->before_step(model->before_step_arg, p->client);
+    if (p->client->process->frozen) {
+        p->pending++;
+        sim_process_post(p->client->process, 0, go_on, p);
+        return;
+    }
+    do_step(p);
 }
 
 /* What comes after the step that has ended. */

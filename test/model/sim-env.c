@@ -8,6 +8,8 @@
 
 #include "base/mem.h"
 
+#define CATCH_UP_MS 4u /* a process that goes on does what came due within so long, in any order */
+
 struct sim_event {
     uint64_t at_ms, rank; /* rank decides among those due together */
     size_t at;            /* its place in the heap */
@@ -281,7 +283,7 @@ void sim_thaw(struct sim_process *process)
             continue;
         }
         event->deferred = false;
-        event->at_ms = sim->now_ms;
+        event->at_ms = sim->now_ms + next_random(sim) % CATCH_UP_MS;
         event->rank = next_random(sim);
         push(sim, event);
     }
