@@ -29,7 +29,7 @@ static uint64_t rest_ms(struct folder *f, enum answer answer, const struct fg_er
     struct source *s = f->mailbox->source;
     uint64_t park;
 
-    if (answer == ANSWER_RENEW || answer == ANSWER_REFUSED) {
+    if (answer == ANSWER_REFUSED) {
         park = PARK_BASE_MS / 2 + source_jitter(s, PARK_BASE_MS, PARK_CAP_MS, f->attempt);
         return park > err->retry_after_ms ? park : err->retry_after_ms;
     }
@@ -93,7 +93,7 @@ void turn_failed(struct folder *f, enum answer answer, const struct fg_error *er
         s->host->svc->metric_add(s->m_throttled, 1);
     if (answer == ANSWER_THROTTLED || err->retry_after_ms)
         f->mailbox->not_before_ms = now + rest;
-    if (answer == ANSWER_THROTTLED || answer == ANSWER_DOWN)
+    if (answer == ANSWER_THROTTLED || answer == ANSWER_DOWN || answer == ANSWER_RENEW)
         hold_all(s, now, err);
     f->due_ms = now + rest;
     f->attempt++;
