@@ -26,7 +26,7 @@ static void test_offsets_in_transactions(void **state)
     until(&w, r.n == 6);
     assert_int_equal(r.messages[0]->offset, 4);
     reader_open(&out, &w, "out", to);
-    until(&w, out.n == 1 && out.ends == 1);
+    until(&w, out.n == 1 && out.ends > 0);
     reader_close(&out);
     reader_close(&r);
     writer_close(&p);
@@ -62,7 +62,6 @@ static void test_cursors_are_accounted_for_with_their_records(void **state)
 static void test_zombie_producer_is_dead(void **state)
 {
     struct writer old, new;
-    struct reader r = { 0 };
     struct world w;
     char topic[64];
 
@@ -76,10 +75,7 @@ static void test_zombie_producer_is_dead(void **state)
     publish_one(&old, topic, NULL, NULL, NULL, FG_BUS_DEAD);
     assert_int_equal(old.err.code, FG_E_FENCED);
     publish_one(&new, topic, NULL, NULL, NULL, FG_BUS_DONE);
-    reader_open(&r, &w, topic, topic);
-    until(&w, r.ends == 1);
-    assert_int_equal(r.n, 2); /* the zombie's record stays unseen */
-    reader_close(&r);
+    assert_int_equal(count_records(&w, topic), 2); /* the zombie's record stays unseen */
     writer_close(&old);
     writer_close(&new);
     world_end(&w);
@@ -209,11 +205,10 @@ static void test_a_group_that_is_not_joined_keeps_offsets(void **state)
     assert_int_equal(fg_bus_consumer_open(w.bus, &config, &reader_events, &r, &r.consumer, &err), 0);
     struct fg_bus_position at = { .topic = topic, .offset = FG_BUS_END };
     w.bus->ops->consumer_assign(r.consumer, &at, 1);
-    until(&w, r.ends == 1);
-    assert_int_equal(r.end[0], 6); /* five records and the end of their transaction */
+    until(&w, r.end[0] == 6); /* five records and the end of their transaction */
     at.offset = FG_BUS_BEGINNING;
     w.bus->ops->consumer_rewind(r.consumer, &at, 1);
-    until(&w, r.n == 5 && r.ends == 2);
+    until(&w, r.n == 5);
     at.offset = 3;
     publish_one(&old, topic, r.consumer, &at, NULL, FG_BUS_DONE);
     writer_open(&new, &w, topic, topic);
@@ -246,11 +241,14 @@ static void test_a_position_by_time(void **state)
     writer_open(&p, &w, topic, topic);
     writer_write(&p, topic, 0, 10, 1);
     reader_open(&r, &w, NULL, topic);
-    const struct fg_bus_position at[] = { { topic, 0, FG_BUS_SINCE(INT64_C(1700000000006)) },
-                                          { topic, 1, FG_BUS_SINCE(INT64_C(1700000000006)) } };
+    struct fg_bus_position at[] = { { .topic = topic, .offset = FG_BUS_BEGINNING },
+                                    { .topic = topic, .partition = 1, .offset = FG_BUS_BEGINNING } };
     w.bus->ops->consumer_assign(r.consumer, at, 2);
-    until(&w, r.ends >= 2);
-    assert_int_equal(r.n, 4);
+    until(&w, r.n == 10); /* a broker says that a transaction is done before all of its partitions know */
+    reader_forget(&r);
+    at[0].offset = at[1].offset = FG_BUS_SINCE(INT64_C(1700000000006));
+    w.bus->ops->consumer_rewind(r.consumer, at, 2);
+    until(&w, r.n == 4);
     assert_int_equal(r.messages[0]->timestamp_ms, INT64_C(1700000000006));
     reader_close(&r);
     writer_close(&p);

@@ -117,8 +117,8 @@ static inline bool has_post(const struct reader *r, const char *name)
 }
 
 /*
- * Records that a read_committed reader finds in partition 0 of a topic. A record of our own is written behind them: what
- * stands before it has been decided when it is seen, though a broker says so before it has written it down everywhere.
+ * Records that a read_committed reader finds in partition 0 of a topic. One of our own is written behind them: what is
+ * before it has been decided when it is seen, though a broker says so before it has written it down everywhere.
  */
 static inline size_t count_records(struct world *w, const char *topic)
 {
