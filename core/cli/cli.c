@@ -24,7 +24,7 @@ enum { COMMON_PLUGIN_DIR, COMMON_LOG_FORMAT, COMMON_LOG_LEVEL, COMMON_HELP, COMM
 static const struct fg_cli_option common[] = {
     [COMMON_PLUGIN_DIR] = { "plugin-dir", 0, "DIR", "look for plugins here first; may be repeated" },
     [COMMON_LOG_FORMAT] = { "log-format", 0, "logfmt|json", "how log lines are written (default: logfmt)" },
-    [COMMON_LOG_LEVEL] = { "log-level", 0, "LEVEL", "error, warn, info or debug (default: info; topics, replay, tail: error)" },
+    [COMMON_LOG_LEVEL] = { "log-level", 0, "LEVEL", "error, warn, info or debug (default: info or error)" },
     [COMMON_HELP] = { "help", 'h', NULL, "show this help" },
     [COMMON_VERSION] = { "version", 0, NULL, "show the version" },
     { NULL, 0, NULL, NULL },

@@ -36,7 +36,8 @@ static void leave(struct replay_item *item, int code, const char *format, ...)
 static const struct fg_replay_route *route_of(const struct fg_replay *r, struct fg_slice pipeline)
 {
     for (size_t i = 0; i < r->c.n_routes; i++)
-        if (fg_slice_is(pipeline, r->c.routes[i].pipeline))
+        if (strlen(r->c.routes[i].pipeline) == pipeline.len &&
+            memcmp(r->c.routes[i].pipeline, pipeline.ptr, pipeline.len) == 0)
             return &r->c.routes[i];
     return NULL;
 }
@@ -53,14 +54,17 @@ static const char *input_named(const struct fg_replay *r, struct fg_slice topic)
 
 static void decide(const struct fg_replay *r, struct replay_item *item)
 {
-    const struct fg_replay_route *route = route_of(r, item->about.pipeline);
+    const struct fg_replay_route *route;
     struct fg_slice topic;
     int32_t partition;
     int64_t offset;
 
     if (!item->about.pipeline.len || !item->about.origin.len) {
         leave(item, FG_E_DATA, "it is no dead letter: it has no headers fragua_pipeline and fragua_origin");
-    } else if (route && route->source) {
+        return;
+    }
+    route = route_of(r, item->about.pipeline);
+    if (route && route->source) {
         item->route = route;
         if (route->sink)
             leave(item, FG_E_CONFIG, "pipeline \"%s\" has a source and a sink: its records cannot be made again here",
@@ -231,7 +235,7 @@ static void add_messages(struct fg_replay *r, size_t i)
     item->n_records = 0;
     if (!item->route)
         add_message(r, i, item->topic, v, NULL);
-    for (size_t k = 0; k < item->out.n; k++) {
+    for (size_t k = 0; item->route && k < item->out.n; k++) {
         const struct fg_record_view *made = fg_record_view(item->out.records[k]);
         const char *topic = output_topic(item->route, made->output);
         add_message(r, i, topic, made, fg_flow_header(made, "traceparent") ? NULL : trace);
