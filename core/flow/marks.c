@@ -42,27 +42,32 @@ int32_t fg_flow_mark_partitions(const char *metadata)
     return at && sscanf(at, " partitions=%d", &partitions) == 1 && partitions > 0 ? partitions : 0;
 }
 
-static unsigned most_starts(const struct fg_pipeline *p)
-{
-    unsigned most = 0;
-    for (size_t i = 0; i < p->n_partitions; i++)
-        if (p->partitions[i].found.starts > most)
-            most = p->partitions[i].found.starts;
-    return most;
-}
-
 void fg_flow_marks_begin(struct fg_pipeline *p)
 {
-    p->starts = most_starts(p) + 1;
-    p->careful_left = p->marks && p->starts >= FG_FLOW_CAREFUL_STARTS ? FG_FLOW_CAREFUL_RECORDS : 0;
+    p->starts = 0;
+    p->careful_left = 0;
     p->named = 0;
-    p->all_marked = false;
     for (size_t i = 0; i < p->n_partitions; i++)
-        p->partitions[i].marked = false;
-    if (p->careful_left)
-        fg_logf(&p->c.logger, FG_LOG_WARN,
-                "work began %u times here without a commit: the next %zu records are handled one at a time",
-                p->starts - 1, p->careful_left);
+        p->partitions[i].wants_mark = p->partitions[i].marked = p->partitions[i].has_name = false;
+}
+
+/*
+ * Work is about to begin on a partition. Not before: one without work has no commit either that would set its mark back,
+ * and would count every restart.
+ */
+static void want_mark(struct fg_pipeline *p, struct fg_flow_partition *partition)
+{
+    unsigned starts = partition->found.starts + 1;
+
+    p->mark_wanted = partition->wants_mark = true;
+    if (starts > p->starts)
+        p->starts = starts;
+    if (p->careful_left || starts < FG_FLOW_CAREFUL_STARTS)
+        return;
+    p->careful_left = FG_FLOW_CAREFUL_RECORDS;
+    fg_logf(&p->c.logger, FG_LOG_WARN,
+            "work began %u times at %s/%d without a commit: the next %zu records are handled one at a time", starts - 1,
+            partition->topic, partition->partition, p->careful_left);
 }
 
 /* ---- names ---- */
@@ -105,13 +110,18 @@ static unsigned hits_of(const struct fg_flow_partition *partition, const struct 
 
 /* ---- the gate ---- */
 
+static bool is_open(const struct fg_slot *slot)
+{
+    return slot->state == FG_SLOT_WORK || slot->state == FG_SLOT_SINK;
+}
+
 static const struct fg_slot *oldest_open(const struct fg_pipeline *p)
 {
     for (struct fg_list *b = p->batches.next; b != &p->batches; b = b->next) {
         const struct fg_flow_batch *batch = fg_container_of(b, struct fg_flow_batch, link);
         for (struct fg_list *l = batch->slots.next; l != &batch->slots && batch->n_open; l = l->next) {
             const struct fg_slot *slot = fg_container_of(l, struct fg_slot, link);
-            if (slot->state == FG_SLOT_WORK || slot->state == FG_SLOT_SINK)
+            if (is_open(slot))
                 return slot;
         }
     }
@@ -146,13 +156,13 @@ bool fg_flow_may_handle(struct fg_pipeline *p, struct fg_slot *slot)
     struct fg_flow_partition *partition;
     unsigned hits;
 
-    if (!p->marks || (p->all_marked && !p->careful_left))
+    if (!p->marks)
         return true;
     partition = partition_of(p, slot);
     if (!partition)
         return true; /* it is gone, and so will be the slot */
     if (!partition->marked && !partition->moved) {
-        p->mark_wanted = true;
+        want_mark(p, partition);
         return false;
     }
     if (!p->careful_left)
@@ -200,20 +210,40 @@ static const char *write_mark(struct fg_pipeline *p, struct fg_flow_publish *out
     return fg_flow_publish_text(out, MARK_FORMAT "%s", starts, hits, name, topic);
 }
 
-static const char *mark_text(struct fg_pipeline *p, struct fg_flow_publish *out, struct fg_flow_partition *partition)
-{
-    struct fg_slot *slot = p->name_wanted;
-
-    if (!slot || partition_of(p, slot) != partition)
-        slot = NULL;
-    return write_mark(p, out, p->starts, slot, slot ? hits_of(partition, slot) + 1 : 0);
-}
-
 const char *fg_flow_mark_of_commit(struct fg_pipeline *p, struct fg_flow_publish *out)
 {
     bool wanted = p->marks || (p->c.source && p->c.bus->traits.durable);
 
     return wanted ? write_mark(p, out, p->careful_left ? p->starts : 1, NULL, 0) : NULL;
+}
+
+static void add_mark(struct fg_pipeline *p, struct fg_flow_batch *mark, struct fg_flow_partition *partition)
+{
+    struct fg_slot *slot = p->name_wanted && partition_of(p, p->name_wanted) == partition ? p->name_wanted : NULL;
+    unsigned starts = partition->found.starts + 1;
+    int64_t position = position_of(p, partition);
+
+    if (!(partition->wants_mark || partition->has_name || slot) || partition->moved || position < 0)
+        return;
+    partition->marking = true;
+    partition->has_name = slot;
+    mark->out.offsets[mark->n_offsets++] = (struct fg_bus_position){
+        partition->topic, partition->partition, position,
+        write_mark(p, &mark->out, starts, slot, slot ? hits_of(partition, slot) + 1 : 0)};
+}
+
+/* One mark for all that wait, not one after the other as they come to the head of the queue. */
+static void want_marks(struct fg_pipeline *p)
+{
+    for (struct fg_list *b = p->batches.next; b != &p->batches; b = b->next) {
+        const struct fg_flow_batch *batch = fg_container_of(b, struct fg_flow_batch, link);
+        for (struct fg_list *l = batch->slots.next; l != &batch->slots; l = l->next) {
+            const struct fg_slot *slot = fg_container_of(l, struct fg_slot, link);
+            struct fg_flow_partition *partition = is_open(slot) ? partition_of(p, slot) : NULL;
+            if (partition && !partition->marked && !partition->moved && !partition->wants_mark)
+                want_mark(p, partition);
+        }
+    }
 }
 
 struct fg_flow_batch *fg_flow_mark_build(struct fg_pipeline *p)
@@ -228,26 +258,20 @@ struct fg_flow_batch *fg_flow_mark_build(struct fg_pipeline *p)
     fg_list_init(&mark->moves);
     fg_list_init(&out->texts);
     out->offsets = fg_calloc(p->n_partitions + 1, sizeof(*out->offsets));
-    for (size_t i = 0; i < p->n_partitions; i++) {
-        struct fg_flow_partition *partition = &p->partitions[i];
-        if (partition->moved || position_of(p, partition) < 0)
-            continue;
-        partition->marking = true;
-        out->offsets[mark->n_offsets++] = (struct fg_bus_position){
-            partition->topic, partition->partition, position_of(p, partition), mark_text(p, out, partition)};
-    }
+    want_marks(p);
+    for (size_t i = 0; i < p->n_partitions; i++)
+        add_mark(p, mark, &p->partitions[i]);
     p->naming = p->name_wanted ? p->name_wanted->seq + 1 : 0;
     return mark;
 }
 
 void fg_flow_mark_written(struct fg_pipeline *p)
 {
-    p->all_marked = true;
     for (size_t i = 0; i < p->n_partitions; i++) {
         struct fg_flow_partition *partition = &p->partitions[i];
         partition->marked = partition->marked || partition->marking;
+        partition->wants_mark = partition->wants_mark && !partition->marked;
         partition->marking = false;
-        p->all_marked = p->all_marked && partition->marked;
     }
     p->named = p->naming;
 }

@@ -115,7 +115,8 @@ struct fg_flow_partition {
     int64_t read;      /* source: read so far */
     bool at_end;
     struct fg_flow_mark found; /* at the assignment */
-    bool marked, marking;      /* our own mark stands there; is being written */
+    bool wants_mark, marking, marked; /* our own is needed; is being written; stands there */
+    bool has_name;                    /* and names a record */
     bool moved;                /* source: cursors were committed since, so where it stands is Kafka's: no more marks */
 };
 
@@ -347,7 +348,7 @@ struct fg_pipeline {
     uint64_t hold_ms; /* after an abort: nothing is taken in before */
 
     /* marks */
-    unsigned starts;             /* this one included */
+    unsigned starts;             /* the most of a partition with work, this one included */
     size_t careful_left;         /* records to be handled one at a time; 0: side by side */
     struct fg_slot *name_wanted; /* in the mark, see mark_wanted; within one advance(); NULL: none */
     uint64_t named, naming;      /* fg_slot::seq + 1 of the record that the mark names, is to name; 0: none */
@@ -368,7 +369,7 @@ struct fg_pipeline {
     /* assignment, */
     bool is_given, revoke_asked, revoke_lost, ever_assigned;
     /* marks: they are of use here; mark_wanted: within one advance(): one is to be written, */
-    bool marks, mark_wanted, all_marked;
+    bool marks, mark_wanted;
     /* again: what is asked was asked before in this assignment; reading: topics: the consumer has this assignment, */
     bool again, reading;
     /* resync: a source submitted a void fill: tell it again where to go on, */
