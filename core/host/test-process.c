@@ -297,6 +297,34 @@ static void every_report_is_written_and_holds_no_secret(void **state)
     bed_deinit(&bed);
 }
 
+/* What a replay needs: Kafka, workers, and an instance of each transform for each of them; nothing runs. */
+static void a_prepared_process_opens_the_transforms_of_sources_alone(void **state)
+{
+    struct fg_replay_route in, out;
+    struct bed bed;
+
+    bed_init(&bed, "kafka: {embedded: true}\nlimits: {workers: 2}\n"
+                   "http: {listen: \"127.0.0.1:0\", plugins: [{plugin: good-order}]}\npipelines:\n"
+                   "  in:\n    source: {plugin: source-lines, lines: [one]}\n"
+                   "    transforms: [{plugin: transform-upper}]\n    output: {topic: t, rows: r}\n"
+                   "  out:\n    input: {topics: [t, r]}\n    transforms: [{plugin: transform-upper}]\n"
+                   "    sink: {plugin: sink-log}\n");
+    struct fg_process_config c = { .loop = &bed.loop, .log = bed.log, .config = bed.config, .role = FG_ROLE_BOTH };
+    assert_int_equal(fg_process_prepare(&c, true, &bed.process, &bed.err), 0);
+    assert_non_null(fg_process_bus(bed.process));
+    assert_int_equal(fg_process_env(bed.process)->n_workers, 2);
+    assert_null(fg_process_http_address(bed.process));
+    fg_process_route(bed.process, 0, &in);
+    fg_process_route(bed.process, 1, &out);
+    assert_true(in.source && !in.sink && in.n_transforms == 1 && in.n_inputs == 0 && in.n_outputs == 2);
+    assert_ptr_not_equal(in.transforms[0].selves[0], in.transforms[0].selves[1]);
+    assert_string_equal(in.outputs[1].name, "rows");
+    assert_true(!out.source && out.sink && out.n_transforms == 0 && out.n_inputs == 2);
+    assert_string_equal(out.inputs[1], "r");
+    assert_int_equal(lseek(bed.log_fd, 0, SEEK_END), 0); /* good-order, which logs each call, was not opened */
+    bed_deinit(&bed);
+}
+
 static void take_record(void *arg, const struct fg_record_view *m, int32_t partition, int64_t offset)
 {
     struct bed *bed = arg;
@@ -343,6 +371,7 @@ int main(void)
         cmocka_unit_test(a_role_runs_its_pipelines_only),
         cmocka_unit_test(a_file_without_a_pipeline_of_the_role_is_refused),
         cmocka_unit_test(every_report_is_written_and_holds_no_secret),
+        cmocka_unit_test(a_prepared_process_opens_the_transforms_of_sources_alone),
         cmocka_unit_test(lines_go_all_the_way_through_the_embedded_broker),
     };
 
