@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run: simulated mailboxes and service, replicas of fragua between them and Kafka, an independent reader, an account."""
+"""A run: simulated mailboxes and service, replicas of fragua between them and Kafka, an independent reader."""
 import http.client
 import json
 import os
@@ -262,7 +262,7 @@ class Run:
         self.watcher.add(replica)
 
     def via(self, *links, **toxic):
-        """Proxies on these links ("kafka", "graph", "service"), spoiling as said: (list of Proxy, settings for add())."""
+        """Proxies on links ("kafka", "graph", "service"), spoiling as said: (list of Proxy, settings for add())."""
         made, settings = [], {}
         for link in links:
             if link == "kafka":
@@ -336,8 +336,10 @@ class Run:
     def wait_flow(self, timeout=FLOW_TIMEOUT_S):
         """Wait until a mail that is issued from now on has come through."""
         since = time.monotonic()
-        self.reader.wait(lambda: any(self.issued.get(identity, 0) > since for identity in list(self.reader.came)[-200:]),
-                         timeout, f"{self.name}: nothing flows")
+        def flows():
+            return any(self.issued.get(identity, 0) > since for identity in list(self.reader.came)[-200:])
+
+        self.reader.wait(flows, timeout, f"{self.name}: nothing flows")
 
     def pause(self, low, high):
         """Let time pass between faults: a random moment is what they are about."""
@@ -363,7 +365,7 @@ class Run:
     # the end
 
     def settle(self, patience=PATIENCE_S):
-        """Stop issuing and wait until every mail came through; gives up when nothing has come for `patience` seconds."""
+        """Stop issuing and wait until every mail came through; gives up when nothing came for `patience` seconds."""
         self.stop_issuing()
         self.reader.last_at = time.monotonic()
         while not set(self.issued) <= set(self.reader.came):
@@ -413,8 +415,8 @@ class Run:
         return account
 
     def check(self, dead=False):
-        """The end of every run: all mails through, processes ended well, and the account without a blemish. With `dead`,
-        dead letters are part of the fault."""
+        """The end of every run: all mails through, processes ended well, and the account without a blemish. With
+        `dead`, dead letters are part of the fault."""
         self.settle()
         self.stop()
         account = self.account()

@@ -14,7 +14,7 @@ BODY_MAX = 64 << 20
 
 @dataclass
 class Asked:
-    """A request: when it came and was answered (monotonic seconds), for which mail, and how."""
+    """A request: when it came and when its answer began (monotonic seconds), for which mail, and how."""
     at: float
     identity: object
     how: str
@@ -103,9 +103,8 @@ class Service:
         self.asked.append(asked)
         if self.latency:
             await asyncio.sleep(self.latency)
-        keep = await self._answer(reader, writer, how, retry_after)
         asked.answered = time.monotonic()
-        return keep
+        return await self._answer(reader, writer, how, retry_after)
 
     async def _answer(self, reader, writer, how, retry_after):
         """True: the connection goes on."""

@@ -21,7 +21,6 @@ FAULTS = {
 
 def test_graph(new_run):
     run = new_run("graph")
-    # A folder that failed rests for half a minute or longer: more mailboxes than faults, so that something flows.
     producer = run.add("producer", source={"concurrency": 4})
     run.add("consumer")
     run.issue_steadily(form(40, 60))

@@ -26,7 +26,7 @@ def test_network(new_run, link):
     run.add("consumer", **links, sink={"timeout": "2s"})
     run.issue_steadily(form(30, 60))
     run.wait_flow()
-    toxics = list(TOXICS) * form(1, 10)
+    toxics = list(TOXICS) * form(1, 4)
     run.rng.shuffle(toxics)
     for name in toxics:
         run.fault_begins()

@@ -108,6 +108,8 @@ def test_aborted_records_are_counted_and_no_blemish(whole):
 
 # proxy
 
+TOXICS = [{"latency": 0.05}, {"latency": 0.02, "jitter": 0.02}, {"rate": 20_000}, {"slice": 7}]
+
 
 @pytest.fixture
 def echo(free_port):
@@ -168,7 +170,7 @@ def test_a_well_proxy_changes_nothing(echo):
     assert connection.recv(1) == b""
 
 
-@pytest.mark.parametrize("toxic", [{"latency": 0.05}, {"latency": 0.02, "jitter": 0.02}, {"rate": 20_000}, {"slice": 7}])
+@pytest.mark.parametrize("toxic", TOXICS)
 def test_a_slow_proxy_changes_nothing_but_time(echo, toxic):
     proxy, connect = echo
     proxy.set(**toxic)
