@@ -15,6 +15,7 @@ struct bed {
     char from[64], to[64];
     struct fg_bus_outgoing record; /* what is being published */
     struct fg_bus_position at;
+    char number[24];
 };
 
 static void open_behind(struct bed *b)
@@ -29,7 +30,7 @@ static void open_behind(struct bed *b)
 }
 
 /* @timeout_ms: of transactions; 0: the default */
-static void open_writer(struct bed *b, struct writer *p, struct fg_bus *bus, const char *id, uint32_t timeout_ms)
+static void begin_writer(struct bed *b, struct writer *p, struct fg_bus *bus, const char *id, uint32_t timeout_ms)
 {
     static const struct fg_bus_producer_events events = { .ready = writer_ready, .trouble = writer_trouble };
     const char *topic = b->to;
@@ -40,6 +41,11 @@ static void open_writer(struct bed *b, struct writer *p, struct fg_bus *bus, con
     *p = (struct writer){ .w = &b->w };
     if (fg_bus_producer_open(bus, &config, &events, p, &p->producer, &err) < 0)
         fail_msg("%s", err.text);
+}
+
+static void open_writer(struct bed *b, struct writer *p, struct fg_bus *bus, const char *id, uint32_t timeout_ms)
+{
+    begin_writer(b, p, bus, id, timeout_ms);
     until(&b->w, p->ready);
 }
 
@@ -78,10 +84,11 @@ static void bed_close(struct bed *b)
     free(b);
 }
 
-/* One record and the input's offset; does not wait. */
+/* One record, the input's offset, which is its value too; does not wait. */
 static void begin_publish(struct bed *b, struct writer *p, int64_t next)
 {
-    b->record = (struct fg_bus_outgoing){ .topic = b->to, .key = FG_SLICE("k"), .value = FG_SLICE("v") };
+    snprintf(b->number, sizeof(b->number), "%lld", (long long)next);
+    b->record = (struct fg_bus_outgoing){ .topic = b->to, .key = FG_SLICE("k"), .value = fg_slice_of(b->number) };
     b->at = (struct fg_bus_position){ .topic = b->from, .offset = next };
     const struct fg_bus_publish publish = { .messages = &b->record, .n_messages = 1, .consumer = b->in.consumer,
                                             .offsets = &b->at, .n_offsets = 1 };
@@ -324,8 +331,112 @@ static void test_a_ready_producer_asks_nothing_before_its_first_record(void **st
     bed_close(b);
 }
 
+/* ---- the broker is killed and comes back ---- */
+
+struct outage {
+    pthread_t thread;
+    atomic_bool over;
+};
+
+static void run_script(const char *command)
+{
+    char line[1024];
+
+    snprintf(line, sizeof(line), "'%s' %s '%s' 0 </dev/null >/dev/null 2>&1", getenv("FRAGUA_KAFKA_SCRIPT"), command,
+             getenv("FRAGUA_KAFKA_DIR"));
+    if (system(line) != 0)
+        print_message("%s failed\n", line);
+}
+
+static void *outage_main(void *arg)
+{
+    struct outage *o = arg;
+
+    run_script("kill");
+    run_script("up");
+    atomic_store(&o->over, true);
+    return NULL;
+}
+
+/* Asks until there is an answer: a coordinator that has just come back has none at first. */
+static int64_t committed_at_last(struct bed *b)
+{
+    struct fg_bus_position at = { .topic = b->from };
+    struct answer a;
+
+    do {
+        a = (struct answer){ 0 };
+        b->w.bus->ops->consumer_committed(b->in.consumer, &at, 1, on_positions, &a);
+        until_ms(&b->w, 120000, a.come);
+    } while (a.err.code);
+    return a.offset;
+}
+
+/* Publishes what is next, until it counts or not; returns what is next now. */
+static int64_t work(struct bed *b, int64_t next, unsigned outcomes[3])
+{
+    begin_publish(b, &b->out, next);
+    until_ms(&b->w, 120000, b->out.done);
+    outcomes[b->out.outcome]++;
+    if (b->out.outcome == FG_BUS_DONE)
+        return next + 1;
+    if (b->out.outcome == FG_BUS_DEAD) {
+        writer_close(&b->out);
+        begin_writer(b, &b->out, b->behind, b->to, 5000);
+        until_ms(&b->w, 120000, b->out.ready);
+    } else {
+        for_ms(&b->w, 100);
+    }
+    return committed_at_last(b) == next ? next + 1 : next;
+}
+
+/* Each number once, in order. */
+static void expect_numbers(struct bed *b, int64_t n)
+{
+    struct fg_bus_position at = { .topic = b->to, .offset = FG_BUS_BEGINNING };
+    struct reader r = { 0 };
+    char text[24];
+
+    assert_int_equal(count_records(&b->w, b->to), n);
+    reader_open(&r, &b->w, NULL, b->to);
+    b->w.bus->ops->consumer_assign(r.consumer, &at, 1);
+    until(&b->w, r.n > (size_t)n);
+    for (int64_t i = 0; i < n; i++) {
+        snprintf(text, sizeof(text), "%lld", (long long)i + 1);
+        if (!fg_slice_is(r.messages[i]->value, text))
+            fail_msg("record %lld is %.*s", (long long)i, (int)r.messages[i]->value.len, r.messages[i]->value.ptr);
+    }
+    reader_close(&r);
+}
+
+static void test_an_outage_of_the_broker_while_publishing(void **state)
+{
+    struct bed *b = bed_open("outage", 5000);
+    struct outage o = { 0 };
+    unsigned outcomes[3] = { 0 };
+    int64_t next = 1, goal = INT64_MAX;
+
+    (void)state;
+    while (next < 20)
+        next = work(b, next, outcomes);
+    assert_int_equal(pthread_create(&o.thread, NULL, outage_main, &o), 0);
+    while (next < goal) {
+        next = work(b, next, outcomes);
+        if (goal == INT64_MAX && atomic_load(&o.over))
+            goal = next + 20;
+    }
+    pthread_join(o.thread, NULL);
+    print_message("%u done, %u aborted, %u dead\n", outcomes[FG_BUS_DONE], outcomes[FG_BUS_ABORTED],
+                  outcomes[FG_BUS_DEAD]);
+    assert_int_equal(committed_at_last(b), next - 1);
+    expect_numbers(b, next - 1);
+    bed_close(b);
+}
+
 int main(void)
 {
+    /* For a broker of its own alone, which it kills. */
+    const struct CMUnitTest outage[] = { cmocka_unit_test(test_an_outage_of_the_broker_while_publishing) };
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_aborts_soon_after_produce_leave_nothing_and_harm_nobody),
         cmocka_unit_test(test_past_its_timeout_is_dead_and_a_new_producer_goes_on),
@@ -339,5 +450,7 @@ int main(void)
         cmocka_unit_test(test_a_ready_producer_asks_nothing_before_its_first_record),
     };
 
+    if (getenv("FRAGUA_KAFKA_SCRIPT"))
+        return run_on_kafka("bus kafka outage", outage);
     return run_on_kafka("bus kafka faults", tests);
 }

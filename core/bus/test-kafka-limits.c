@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The bus on a real Kafka: records that are too large, metadata of offsets. See test-kafka.h. */
-#include "bus/test-kafka.h"
+/* The bus on a real Kafka: records that are too large, metadata of offsets, queues. See test-kafka.h. */
+#include "base/buf.h"
+#include "base/metric.h"
+#include "bus/rdkafka/producer-private.h"
+#include "bus/test-proxy.h"
 
 #define MIB 1048576u
 
@@ -221,6 +224,139 @@ static void test_metadata_of_offsets_without_transactions(void **state)
     keep_metadata(NULL);
 }
 
+/* ---- queues: how deep they may be, and how deep they are ---- */
+
+static size_t setting(rd_kafka_t *rk, const char *name)
+{
+    return fg_rd_conf_number(rd_kafka_conf(rk), name);
+}
+
+static void test_queues_are_bounded_by_version(void **state)
+{
+    struct reader r = { 0 };
+    struct writer p;
+    struct world w;
+    bool quick;
+
+    (void)state;
+    if (!begin(&w))
+        skip();
+    reader_open(&r, &w, NULL, "none");
+    /* since 2.2.0 or so; whether the loaded one has it, only it can say */
+    quick = setting(r.consumer->rk, "fetch.queue.backoff.ms") > 0;
+    assert_true(quick || rd_kafka_version() < 0x02060000);
+    if (quick)
+        assert_int_equal(setting(r.consumer->rk, "fetch.queue.backoff.ms"), 20);
+    assert_int_equal(setting(r.consumer->rk, "queued.max.messages.kbytes"), quick ? 4096 : 16384);
+    assert_int_equal(setting(r.consumer->rk, "fetch.max.bytes"), 4 * MIB);
+    assert_int_equal(setting(r.consumer->rk, "queued.min.messages"), quick ? 10000 : 40000);
+    writer_begin(&p, &w, "bounded", NULL);
+    assert_int_equal(setting(p.producer->rk, "message.max.bytes"), 32 * MIB);
+    assert_int_equal(setting(p.producer->rk, "queue.buffering.max.kbytes"), 33 * 1024);
+    assert_int_equal(p.producer->queue_bytes_max, 8 * MIB);
+    reader_close(&r);
+    writer_close(&p);
+    world_end(&w);
+}
+
+static void append(void *arg, struct fg_slice bytes)
+{
+    fg_buf_add_slice(arg, bytes);
+}
+
+/* The value of the first series of this name and client; -1: none. */
+static double metric(struct fg_metrics *metrics, const char *name, const char *client)
+{
+    FG_CLEANUP(fg_buf_deinit) struct fg_buf text = FG_BUF_INIT(1 << 20);
+    char start[200];
+    const char *at;
+
+    fg_metrics_write(metrics, append, &text);
+    snprintf(start, sizeof(start), "\n%s{client=\"%s\"", name, client);
+    if (!text.data || !(at = strstr(text.data, start)) || !(at = strstr(at, "} ")))
+        return -1;
+    return strtod(at + 2, NULL);
+}
+
+static void test_depths_of_queues_are_metrics(void **state)
+{
+    struct fg_bus_rdkafka_config config = { .bootstrap_servers = getenv("FRAGUA_KAFKA_PLAIN") };
+    const size_t sizes[] = { 900000, 900000, 900000, 900000, 900000, 900000, 900000, 900000, 900000, 900000 };
+    struct reader r = { .pause_at = 1 };
+    struct fg_bus_outgoing m[10];
+    struct proxy proxy;
+    struct writer p;
+    struct world w;
+    char topic[64], *text = filled(900000);
+
+    (void)state;
+    config.metrics = fg_metrics_new();
+    open_bus(&w, &config);
+    proxy_start(&proxy);
+    proxy_redirect(w.bus);
+    make_topic(&w, "depths", 1, topic);
+    writer_open(&p, &w, NULL, topic);
+    publish_sizes(&p, topic, sizes, 10);
+    assert_int_equal(p.outcome, FG_BUS_DONE);
+
+    /* nothing is acknowledged */
+    proxy_lose(&proxy, LOSE_REQUESTS, API_PRODUCE);
+    for (size_t i = 0; i < 10; i++)
+        m[i] = (struct fg_bus_outgoing){ .topic = topic, .value = { text, sizes[i] }, .partition = 0 };
+    const struct fg_bus_publish publish = { .messages = m, .n_messages = 10 };
+    writer_publish(&p, &publish);
+    until(&w, metric(config.metrics, "fragua_kafka_queue_messages", "producer") > 0);
+    assert_true(metric(config.metrics, "fragua_kafka_queue_bytes", "producer") >= 900000);
+    until(&w, metric(config.metrics, "fragua_kafka_broker_requests_in_flight", "producer") > 0);
+    assert_true(metric(config.metrics, "fragua_kafka_broker_outbuf_requests", "producer") >= 0);
+    proxy_lose(&proxy, PASS, 0);
+    until_ms(&w, 60000, p.done);
+
+    /* nobody takes what was fetched */
+    reader_open(&r, &w, topic, topic);
+    until(&w, metric(config.metrics, "fragua_kafka_fetch_queue_records", topic) > 0);
+    assert_true(metric(config.metrics, "fragua_kafka_fetch_queue_bytes", topic) >= 900000);
+    assert_true(metric(config.metrics, "fragua_kafka_reply_queue", topic) >= 0);
+    assert_int_equal(r.n, 1);
+    free(text);
+    reader_close(&r);
+    writer_close(&p);
+    world_end(&w);
+    proxy_end(&proxy);
+    fg_metrics_free(config.metrics);
+}
+
+/* A service that is away for hours pauses the reading; the group must not take it for dead (max.poll.interval.ms). */
+static void test_a_paused_consumer_stays_in_its_group(void **state)
+{
+    const struct fg_pair properties[] = { { "max.poll.interval.ms", "6000" } };
+    const struct fg_bus_rdkafka_config config = { .bootstrap_servers = getenv("FRAGUA_KAFKA_PLAIN"),
+                                                  .properties = properties, .n_properties = 1 };
+    struct reader r = { .pause_at = 1 };
+    struct writer p;
+    struct world w;
+    char topic[64];
+
+    (void)state;
+    open_bus(&w, &config);
+    make_topic(&w, "paused", 1, topic);
+    writer_open(&p, &w, topic, topic);
+    writer_write(&p, topic, 0, 10, 1);
+    reader_open(&r, &w, topic, topic);
+    until(&w, r.n == 1);
+    for_ms(&w, 10000);
+    assert_int_equal(r.n, 1);
+    assert_int_equal(r.revocations, 0);
+    assert_int_equal(r.assignments, 1);
+    assert_int_equal(r.trouble.code, FG_E_NONE);
+    w.bus->ops->consumer_pause(r.consumer, false);
+    until(&w, r.n == 10);
+    publish_one(&p, topic, r.consumer, &(struct fg_bus_position){ .topic = topic, .offset = 10 }, NULL, FG_BUS_DONE);
+    reader_close(&r);
+    writer_close(&p);
+    world_end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -230,6 +366,9 @@ int main(void)
         cmocka_unit_test(test_a_record_of_25_mb_where_the_topic_allows_it),
         cmocka_unit_test(test_metadata_of_offsets_in_transactions),
         cmocka_unit_test(test_metadata_of_offsets_without_transactions),
+        cmocka_unit_test(test_queues_are_bounded_by_version),
+        cmocka_unit_test(test_depths_of_queues_are_metrics),
+        cmocka_unit_test(test_a_paused_consumer_stays_in_its_group),
     };
 
     return run_on_kafka("bus kafka limits", tests);

@@ -23,6 +23,7 @@ static const struct number of_client[] = {
      1,
      {"fragua_kafka_queue_messages", FG_METRIC_TYPE_GAUGE, "Records waiting to be sent or acknowledged"}},
     {"/msg_size", 1, {"fragua_kafka_queue_bytes", FG_METRIC_TYPE_GAUGE, "Bytes waiting to be sent or acknowledged"}},
+    {"/replyq", 1, {"fragua_kafka_reply_queue", FG_METRIC_TYPE_GAUGE, "Events that wait to be taken from librdkafka"}},
     {"/txmsgs", 1, {"fragua_kafka_sent_records_total", FG_METRIC_TYPE_COUNTER, "Records sent to brokers"}},
     {"/rxmsgs", 1, {"fragua_kafka_received_records_total", FG_METRIC_TYPE_COUNTER, "Records received from brokers"}},
     {"/tx_bytes", 1, {"fragua_kafka_sent_bytes_total", FG_METRIC_TYPE_COUNTER, "Bytes sent to brokers"}},
@@ -49,12 +50,23 @@ static const struct number of_broker[] = {
      1e-6,
      {"fragua_kafka_broker_rtt_p99_seconds", FG_METRIC_TYPE_GAUGE,
       "99th percentile of the time from a request to its answer"}},
+    {"/outbuf_cnt",
+     1,
+     {"fragua_kafka_broker_outbuf_requests", FG_METRIC_TYPE_GAUGE, "Requests that wait to be sent"}},
     {"/outbuf_msg_cnt",
      1,
      {"fragua_kafka_broker_outbuf_records", FG_METRIC_TYPE_GAUGE, "Records in requests that wait to be sent"}},
     {"/waitresp_cnt",
      1,
      {"fragua_kafka_broker_requests_in_flight", FG_METRIC_TYPE_GAUGE, "Requests without answer so far"}},
+};
+
+/* All partitions of a consumer share one queue, and each tells all of it. */
+static const struct number of_fetch_queue[] = {
+    {"/fetchq_cnt",
+     1,
+     {"fragua_kafka_fetch_queue_records", FG_METRIC_TYPE_GAUGE, "Records fetched ahead that nobody has taken"}},
+    {"/fetchq_size", 1, {"fragua_kafka_fetch_queue_bytes", FG_METRIC_TYPE_GAUGE, "Bytes fetched ahead"}},
 };
 
 static const struct fg_metric_decl lag_decl = {"fragua_kafka_consumer_lag", FG_METRIC_TYPE_GAUGE,
@@ -113,6 +125,36 @@ static void on_brokers(struct fg_metrics *metrics, const char *client, struct fg
     }
 }
 
+static double largest(struct fg_slice json, const char *member)
+{
+    struct fg_json_value topics = fg_json_find(json, "/topics"), topic, partitions, partition, value;
+    size_t pos = 0, at;
+    struct fg_slice key;
+    double max = 0, d;
+
+    while (fg_json_each(topics, &pos, &key, &topic)) {
+        partitions = fg_json_find(topic.raw, "/partitions");
+        for (at = 0; fg_json_each(partitions, &at, &key, &partition);) {
+            value = fg_json_find(partition.raw, member);
+            if (value.kind == FG_JSON_NUMBER && fg_parse_double(value.raw, &d) && d > max)
+                max = d;
+        }
+    }
+    return max;
+}
+
+static void on_fetch_queue(struct fg_metrics *metrics, const char *client, struct fg_slice json)
+{
+    struct fg_json_value type = fg_json_find(json, "/type");
+    const struct fg_label labels[] = {{"client", client}};
+
+    if (type.kind != FG_JSON_STRING || !fg_json_string_is(type.raw, "consumer"))
+        return;
+    for (size_t i = 0; i < sizeof(of_fetch_queue) / sizeof(*of_fetch_queue); i++)
+        fg_metric_set(fg_metric_get(metrics, &of_fetch_queue[i].decl, labels, 1),
+                      largest(json, of_fetch_queue[i].member));
+}
+
 /* librdkafka knows only offsets that it committed itself, not those of transactions: the position is the consumer's
  * own. */
 static void on_lag(struct fg_metrics *metrics, const char *client, struct fg_slice json, const struct fg_rd_part *part)
@@ -159,6 +201,7 @@ void fg_rd_stats(struct fg_metrics *metrics, const char *client, struct fg_slice
     for (size_t i = 0; i < sizeof(of_client) / sizeof(*of_client); i++)
         update(metrics, &of_client[i], labels, 1, json, &memory->counters[i]);
     on_brokers(metrics, client, json);
+    on_fetch_queue(metrics, client, json);
     for (size_t i = 0; i < n; i++)
         on_lag(metrics, client, json, &parts[i]);
     on_transactions(metrics, client, json);
