@@ -6,6 +6,7 @@
 #include "flow/pipeline-private.h"
 
 #define DELIVERY_MAGIC 0x46474445u
+#define DELIVER_NS     1000000u /* the sink gets records for so long in a turn of the loop, at least one */
 
 static struct fg_item *item_at(struct fg_list *link)
 {
@@ -333,6 +334,8 @@ static void send(struct fg_pipeline *p)
 
 void fg_flow_step_deliver(struct fg_pipeline *p)
 {
+    uint64_t end_ns = fg_clock_mono_ns(p->env->clock) + DELIVER_NS;
+
     answered_free(p);
     if (!p->c.sink)
         return;
@@ -356,5 +359,9 @@ void fg_flow_step_deliver(struct fg_pipeline *p)
         if (p->probing)
             choose_probe(p);
         send(p);
+        if (fg_clock_mono_ns(p->env->clock) >= end_ns) {
+            fg_flow_kick(p); /* the rest after a look at the sockets */
+            return;
+        }
     }
 }

@@ -14,6 +14,9 @@
 #include "base/mem.h"
 #include "net/client-private.h"
 
+/* Callbacks of finished requests may take so long in one turn of the loop; at least one is called. */
+#define FINISH_NS 1000000u
+
 void client_call_free(struct fg_http_call *call)
 {
     curl_easy_cleanup(call->easy);
@@ -243,8 +246,9 @@ static void finish_transfer(struct fg_http_call *call, CURLcode code)
 
 void client_call_drain(struct fg_http_client *client)
 {
+    uint64_t end_ns = uv_hrtime() + FINISH_NS;
     CURLMsg *message;
-    int left;
+    int left = 0;
 
     while (!client->closing && (message = curl_multi_info_read(client->multi, &left))) {
         struct fg_http_call *call = NULL;
@@ -255,5 +259,9 @@ void client_call_drain(struct fg_http_client *client)
         (void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&call);
         fg_assert(call);
         finish_transfer(call, code);
+        if (left > 0 && uv_hrtime() >= end_ns)
+            break;
     }
+    if (left > 0 && !client->closing)
+        client_loop_kick(client); /* the rest after a look at the sockets */
 }

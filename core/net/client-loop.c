@@ -45,7 +45,7 @@ static void watch_closed(uv_handle_t *handle)
     free_if_last(client);
 }
 
-/* One step of curl, then all that it finished. */
+/* One step of curl. What it finished is seen to by the kick: many sockets at once are no long turn of the loop then. */
 static void step(struct fg_http_client *client, curl_socket_t fd, int events)
 {
     int running;
@@ -53,13 +53,12 @@ static void step(struct fg_http_client *client, curl_socket_t fd, int events)
 
     if (r != CURLM_OK && r != CURLM_BAD_SOCKET)
         client_call_fail_running(client, curl_multi_strerror(r));
-    else
-        client_call_drain(client);
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct client_watch *watch = poll->data;
+    struct fg_http_client *client = watch->client;
     int flags = 0;
 
     if (status < 0) {
@@ -71,7 +70,9 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         flags |= CURL_CSELECT_IN;
     if (events & UV_WRITABLE)
         flags |= CURL_CSELECT_OUT;
-    step(watch->client, watch->fd, flags); /* the watch may be gone after this */
+    step(client, watch->fd, flags); /* the watch may be gone after this */
+    if (!client->closing)
+        client_loop_kick(client);
 }
 
 /* Room for fd in the table; false: no memory. */
@@ -198,11 +199,6 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *un
     return 0;
 }
 
-static void on_curl_timer(uv_timer_t *timer)
-{
-    step(timer->data, CURL_SOCKET_TIMEOUT, 0);
-}
-
 static void on_kick(uv_idle_t *kick)
 {
     struct fg_http_client *client = kick->data;
@@ -211,11 +207,17 @@ static void on_kick(uv_idle_t *kick)
     client_call_fail_broken(client);
     if (!client->closing)
         step(client, CURL_SOCKET_TIMEOUT, 0);
+    client_call_drain(client);
 }
 
 void client_loop_kick(struct fg_http_client *client)
 {
     uv_idle_start(&client->kick, on_kick);
+}
+
+static void on_curl_timer(uv_timer_t *timer)
+{
+    client_loop_kick(timer->data);
 }
 
 /*
