@@ -10,8 +10,11 @@ static struct fg_flow_batch *batch_at(struct fg_list *link)
     return fg_container_of(link, struct fg_flow_batch, link);
 }
 
+/* In careful times each record is a commit of its own, so that what stands before one that ends processes is done once. */
 static bool is_full(const struct fg_flow_batch *batch)
 {
+    if (batch->p->careful_left && batch->n_slots > 0)
+        return true;
     return batch->n_slots >= batch->p->c.commit_records || batch->bytes >= batch->p->c.commit_bytes;
 }
 
