@@ -53,7 +53,8 @@ static bool makes_part(uint32_t i, const struct mail *m)
 
 static bool dies_at_recognise(const struct mail *m)
 {
-    return m->kind == KIND_REFUSED || m->kind == KIND_NONSENSE || m->kind == KIND_MUTE || m->kind == KIND_HUGE;
+    return m->kind == KIND_REFUSED || m->kind == KIND_NONSENSE || m->kind == KIND_MUTE || m->kind == KIND_HUGE ||
+           m->kind == KIND_WRECK;
 }
 
 static bool makes_entity(const struct mail *m)

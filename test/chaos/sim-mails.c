@@ -99,6 +99,10 @@ void mails_make(struct world *w)
         w->mails[sim_random(&w->sim, w->n_early)].kind = KIND_MUTE;
         w->ledger.has_mute = true;
     }
+    if (sim_chance(&w->sim, 10)) {
+        w->mails[sim_random(&w->sim, w->n_early)].kind = KIND_WRECK;
+        w->ledger.has_mute = true;
+    }
     for (unsigned f = 0; f < w->n_folders; f++) {
         struct folder *folder = &w->folders[f];
         (void)snprintf(folder->box, sizeof(folder->box), "box%u", f / 2);

@@ -223,6 +223,25 @@ static void fail_one(struct world *w)
         fg_pipeline_source_trouble(line->pipeline, &err);
 }
 
+static void wreck(void *arg)
+{
+    struct node *node = arg;
+    struct world *w = node->world;
+
+    if (node->ghost)
+        return;
+    w->n_kills++;
+    node_kill(node);
+    for (unsigned i = 0; i < w->n_places; i++)
+        if (w->places[i].now == node)
+            leave_empty(w, &w->places[i]);
+}
+
+void mishap_wreck(struct node *node)
+{
+    sim_post(&node->world->sim, 0, wreck, node);
+}
+
 enum strike { STRIKE_KILL, STRIKE_FREEZE, STRIKE_ISOLATE, _STRIKE_N };
 
 /* Before a request of a publish leaves its process. */
@@ -241,12 +260,7 @@ static void strike_now(void *arg, struct model_client *client)
     else if (w->strike == STRIKE_ISOLATE)
         isolate(node);
     else
-        for (unsigned i = 0; i < w->n_places; i++)
-            if (w->places[i].now == node) {
-                w->n_kills++;
-                node_kill(node);
-                leave_empty(w, &w->places[i]);
-            }
+        wreck(node);
 }
 
 /* Something befalls a process in the middle of a publish. */

@@ -76,7 +76,7 @@ static void judge(struct line *line, const struct answer *a, struct fg_error *er
 
     if (line->fails)
         fg_error_set(err, FG_E_CONFIG, FG_ERROR_FATAL, "the sink cannot go on");
-    else if (m->kind == KIND_MUTE)
+    else if (m->kind == KIND_MUTE || m->kind == KIND_WRECK)
         fg_error_set(err, FG_E_TIMEOUT, FG_ERROR_RETRIABLE, "no answer in time");
     else if (a->silent && may_fail(m))
         fg_error_set(err, FG_E_TIMEOUT, FG_ERROR_RETRIABLE, "no answer in time");
@@ -162,7 +162,9 @@ static void deliver(void *self, struct fg_delivery *delivery)
         check_origin(w, record);
         a->of = of;
         a->i = i;
-        a->silent = silent || w->mails[a->mail].kind == KIND_MUTE;
+        a->silent = silent || w->mails[a->mail].kind == KIND_MUTE || w->mails[a->mail].kind == KIND_WRECK;
+        if (w->mails[a->mail].kind == KIND_WRECK)
+            mishap_wreck(line->node);
         sim_process_post(&line->node->process, a->silent ? TIMEOUT_MS : answer_ms(w), answer, a);
     }
 }

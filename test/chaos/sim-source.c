@@ -311,6 +311,7 @@ static enum fg_verdict forge(void *self, struct fg_record *in, struct fg_emit *e
     case KIND_NONSENSE:
     case KIND_MUTE:
     case KIND_HUGE:
+    case KIND_WRECK:
     case _KIND_N:
     default: break;
     }

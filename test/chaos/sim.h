@@ -33,6 +33,7 @@ enum kind {
     KIND_REFUSED,     /* the service refuses it: dead letter */
     KIND_NONSENSE,    /* the service always makes nonsense of it: dead letter */
     KIND_MUTE,        /* the service never answers it: dead letter */
+    KIND_WRECK,       /* its process ends when the sink gets it, each time: dead letter */
     KIND_HUGE,        /* its result is larger than its topic takes: dead letter */
     _KIND_N,
 };
@@ -129,7 +130,7 @@ struct ledger {
     size_t handles, aborts, early_calls, over_budget, unclean;
     uint64_t recovery_ms; /* from the end of all mishaps until mails of each folder have come through again */
     uint64_t drained_ms;  /* and until everything was where it should be */
-    bool has_mute;        /* mails that are never answered, which takes its time by design */
+    bool has_mute;        /* mails that are never answered or end processes, which takes its time by design */
     uint64_t sim_ms;
 };
 
@@ -218,4 +219,5 @@ void line_source_stop(struct line *line);
 
 /* sim-mishaps.c */
 void mishaps_begin(struct world *w);
-void mishaps_end(struct world *w); /* all is well again */
+void mishaps_end(struct world *w);    /* all is well again */
+void mishap_wreck(struct node *node); /* it ends, in a moment */
