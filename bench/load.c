@@ -139,6 +139,22 @@ struct reader {
     int partitions, at_end;
 };
 
+/* Where a partition ends; or exit. Of a new topic not every broker knows yet who leads it. */
+static int64_t end_of(rd_kafka_t *rk, const char *topic, int partition)
+{
+    uint64_t give_up = bench_now_ns() + 20000000000u;
+    struct timespec wait = {.tv_nsec = 50 * 1000 * 1000};
+    rd_kafka_resp_err_t rd;
+    int64_t low, high;
+
+    while ((rd = rd_kafka_query_watermark_offsets(rk, topic, partition, &low, &high, 10000))) {
+        if (bench_now_ns() > give_up)
+            bench_die("topic %s: %s", topic, rd_kafka_err2str(rd));
+        (void)nanosleep(&wait, NULL);
+    }
+    return high;
+}
+
 /* Reads from the present end of the topic on. */
 static void reader_open(struct reader *r, const char *brokers, const char *topic)
 {
@@ -162,13 +178,8 @@ static void reader_open(struct reader *r, const char *brokers, const char *topic
     r->rk = bench_kafka_new(RD_KAFKA_CONSUMER, settings, NULL, NULL);
     (void)rd_kafka_poll_set_consumer(r->rk);
     r->partitions = bench_partitions(r->rk, topic);
-    for (int i = 0; i < r->partitions; i++) {
-        int64_t low, high;
-        rd_kafka_resp_err_t rd = rd_kafka_query_watermark_offsets(r->rk, topic, i, &low, &high, 10000);
-        if (rd)
-            bench_die("topic %s: %s", topic, rd_kafka_err2str(rd));
-        rd_kafka_topic_partition_list_add(list, topic, i)->offset = high;
-    }
+    for (int i = 0; i < r->partitions; i++)
+        rd_kafka_topic_partition_list_add(list, topic, i)->offset = end_of(r->rk, topic, i);
     if (rd_kafka_assign(r->rk, list))
         bench_die("topic %s: cannot read it", topic);
     rd_kafka_topic_partition_list_destroy(list);
