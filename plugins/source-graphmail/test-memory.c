@@ -233,6 +233,20 @@ static void texts_that_are_not_ours_are_left_alone(void **state)
     memory_clear(&m);
 }
 
+static void chunks_of_another_size_are_read(void **state)
+{
+    struct memory m = { .n = 0 };
+
+    (void)state;
+    assert_true(memory_load(&m, 1, fg_slice_of("1 2 EAAAAAAAAAA"))); /* 16 */
+    assert_true(memory_load(&m, 0, fg_slice_of("1 1 DAAAAAAAAAAIAAAAAAAAAAQAAAAAAAAA"))); /* 12, 8, 4: not sorted */
+    memory_settle(&m, 1000);
+    for (uint64_t mark = 4; mark <= 16; mark += 4)
+        assert_false(memory_take(&m, (struct memory_marks){ .version = mark, .fate = 1 }));
+    assert_true(memory_take(&m, (struct memory_marks){ .version = 20, .fate = 1 }));
+    memory_clear(&m);
+}
+
 static void marks_stay_the_same_for_ever(void **state)
 {
     struct memory_marks m = memory_marks_of(fg_slice_of("AAMkAGI2"), fg_slice_of("CQAAABYA"), true);
@@ -290,6 +304,7 @@ int main(void)
         cmocka_unit_test(a_page_larger_than_the_memory_ends_well),
         cmocka_unit_test(a_blanked_memory_leaves_empty_slots),
         cmocka_unit_test(texts_that_are_not_ours_are_left_alone),
+        cmocka_unit_test(chunks_of_another_size_are_read),
         cmocka_unit_test(marks_stay_the_same_for_ever),
         cmocka_unit_test(it_agrees_with_a_plain_table),
     };

@@ -126,6 +126,20 @@ static void what_was_committed_is_known_to_the_next_owner(void **state)
     free(seen);
 }
 
+static void what_was_not_committed_before_a_revocation_comes_again(void **state)
+{
+    struct fg_slice owners[] = { FG_SLICE(INFO) };
+    struct bed *bed = *state;
+
+    run(bed, GRAPH "/d?0", NULL, NULL);
+    bed_page(bed, "/d?0", MAIL("1", "a"), "nextLink", GRAPH "/d?1"); /* its commit was refused: another was the owner */
+    fragua_plugin.source->revoke(bed->self, owners, 1);
+    bed_assign(bed, INFO "/inbox", GRAPH "/d?0");
+    bed_pull(bed);
+    bed_page(bed, "/d?0", MAIL("1", "a"), "nextLink", GRAPH "/d?1");
+    assert_string_equal(ids(bed), "1");
+}
+
 static void a_rewind_takes_back_what_was_not_committed(void **state)
 {
     struct bed *bed = *state;
@@ -249,6 +263,7 @@ int main(void)
         BED_TEST(a_removal_is_told_again_once_the_mail_was_back),
         BED_TEST(an_expired_link_repeats_nothing_and_loses_nothing),
         BED_TEST(what_was_committed_is_known_to_the_next_owner),
+        BED_TEST(what_was_not_committed_before_a_revocation_comes_again),
         BED_TEST(a_rewind_takes_back_what_was_not_committed),
         BED_TEST(a_page_without_room_is_not_taken_for_seen),
         BED_TEST(a_page_that_never_fits_is_not_taken_for_seen),

@@ -382,7 +382,7 @@ static void a_page_that_makes_no_sense_moves_nothing(void **state)
     for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
         fake_call_answer(bed_call(bed, "/users/info"), 200, NULL, bodies[i]);
         assert_int_equal(bed->batch->state, FAKE_BATCH_OPEN);
-        fake_host_advance(bed->fake, PARK_BASE_MS);
+        fake_host_advance(bed->fake, RETRY_CAP_MS);
     }
     bed_page(bed, "/users/info", MAIL("1"), "deltaLink", GRAPH "/d?info");
     assert_int_equal(bed->batch->n_records, 1);
