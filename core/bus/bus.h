@@ -96,6 +96,12 @@ struct fg_bus_producer_config {
     size_t queue_bytes_max;         /* records copied and not acknowledged; a larger one goes alone. 0: 8 MiB */
     const char *const *topics;      /* array of n_topics: metadata is fetched at start, else the first record is late */
     size_t n_topics;
+    /*
+     * The producer before this one died in a publish. Brokers have been seen to forget to end such a transaction in a
+     * partition that was without a leader for a moment; what it wrote there would count with the next commit. Before it
+     * is ready, this one writes a record without key and value to every partition of its topics, and aborts.
+     */
+    bool after_death;
 };
 
 struct fg_bus_producer_events {

@@ -3,8 +3,6 @@
 #include "bus/rdkafka/producer-private.h"
 #include "bus/test-proxy.h"
 
-#define LARGE (33u * 1048576u) /* more than our own message.max.bytes */
-
 /* An input topic with records, its reader, and a producer for the output topic, the last one behind the proxy. */
 struct bed {
     struct world w;
@@ -111,25 +109,30 @@ static void expect_state(struct bed *b, int64_t committed, size_t records)
 
 /* ---- aborts ---- */
 
-static void abort_many_times(struct bed *b, const char *large)
-{
-    struct fg_bus_outgoing m[6];
-    struct fg_bus_position at = { .topic = b->from, .offset = 9 };
-    size_t culprit;
+#define ABORTS 150
 
-    for (size_t i = 0; i < 6; i++)
-        m[i] = (struct fg_bus_outgoing){ .topic = b->to, .value = FG_SLICE("unseen"), .partition = 0 };
-    m[5].value = (struct fg_slice){ large, LARGE };
-    const struct fg_bus_publish publish = { .messages = m, .n_messages = 6, .consumer = b->in.consumer, .offsets = &at,
-                                            .n_offsets = 1, .culprit = &culprit };
-    for (int i = 0; i < 40; i++) {
-        /* refused by the client itself, while the others are just on their way */
+/*
+ * Refused by the client itself, while what was before it is just on its way. Each right behind a commit, whose marks the
+ * broker may not have written yet: then it puts off the registration of partitions, and the abort overtakes it.
+ */
+static void abort_many_times(struct bed *b)
+{
+    struct fg_bus_outgoing m[ABORTS];
+    struct fg_bus_position at = { .topic = b->from, .offset = 9 };
+
+    for (size_t i = 0; i < ABORTS; i++) {
+        size_t before = i % 5 == 0 ? i : i % 5;
+        const struct fg_bus_publish publish = { .messages = m, .n_messages = before + 1, .consumer = b->in.consumer,
+                                                .offsets = &at, .n_offsets = 1 };
+        for (size_t k = 0; k < before; k++)
+            m[k] = (struct fg_bus_outgoing){ .topic = b->to, .value = FG_SLICE("unseen"), .partition = 0 };
+        m[before] = (struct fg_bus_outgoing){ .topic = b->to, .value = FG_SLICE("nowhere"), .partition = 99 };
+        publish_next(b, 2, FG_BUS_DONE);
         writer_publish(&b->out, &publish);
         until(&b->w, b->out.done);
         if (b->out.outcome != FG_BUS_ABORTED)
-            fail_msg("abort %d: outcome %d: %s", i, b->out.outcome, b->out.err.text);
-        assert_int_equal(b->out.err.code, FG_E_LIMIT);
-        assert_int_equal(culprit, 5);
+            fail_msg("abort %zu: outcome %d: %s", i, b->out.outcome, b->out.err.text);
+        assert_int_equal(b->out.err.code, FG_E_NOT_FOUND);
     }
 }
 
@@ -137,16 +140,12 @@ static void abort_many_times(struct bed *b, const char *large)
 static void test_aborts_soon_after_produce_leave_nothing_and_harm_nobody(void **state)
 {
     struct bed *b = bed_open("aborts", 0);
-    char *large = calloc(1, LARGE);
 
     (void)state;
-    assert_non_null(large);
-    publish_next(b, 2, FG_BUS_DONE);
-    abort_many_times(b, large);
-    expect_state(b, 2, 1);
+    abort_many_times(b);
+    expect_state(b, 2, ABORTS);
     publish_next(b, 3, FG_BUS_DONE);
-    expect_state(b, 3, 2);
-    free(large);
+    expect_state(b, 3, ABORTS + 1);
     bed_close(b);
 }
 

@@ -81,6 +81,48 @@ static void test_zombie_producer_is_dead(void **state)
     world_end(&w);
 }
 
+static int64_t log_end(const char *topic, int32_t partition)
+{
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    int64_t low = 0, high = 0;
+    rd_kafka_t *rk;
+
+    rd_kafka_conf_set(conf, "bootstrap.servers", getenv("FRAGUA_KAFKA_PLAIN"), NULL, 0);
+    rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, NULL, 0);
+    assert_non_null(rk);
+    assert_int_equal(rd_kafka_query_watermark_offsets(rk, topic, partition, &low, &high, 10000), 0);
+    rd_kafka_destroy(rk);
+    return high;
+}
+
+/* Should the brokers have forgotten an abort, this one's is the next marker in every partition. */
+static void test_after_a_death_every_partition_gets_an_abort(void **state)
+{
+    static const struct fg_bus_producer_events events = { .ready = writer_ready, .trouble = writer_trouble };
+    const char *name;
+    struct fg_bus_producer_config config = { .topics = &name, .n_topics = 1, .after_death = true };
+    struct fg_error err = FG_ERROR_NULL;
+    struct writer p;
+    struct world w;
+    char topic[64];
+
+    (void)state;
+    if (!begin(&w))
+        skip();
+    make_topic(&w, "after-death", 3, topic);
+    name = config.transactional_id = topic;
+    p = (struct writer){ .w = &w };
+    assert_int_equal(fg_bus_producer_open(w.bus, &config, &events, &p, &p.producer, &err), 0);
+    until(&w, p.ready);
+    for (int32_t partition = 0; partition < 3; partition++)
+        assert_int_equal(log_end(topic, partition), 2); /* a record of no meaning, and the marker */
+    assert_int_equal(count_records(&w, topic), 0);
+    publish_one(&p, topic, NULL, NULL, NULL, FG_BUS_DONE);
+    assert_int_equal(count_records(&w, topic), 1);
+    writer_close(&p);
+    world_end(&w);
+}
+
 /* KIP-447: who lost the partition cannot commit for it any more, and the producer lives on. */
 static void test_cursors_and_offsets_of_an_old_generation_are_refused(void **state)
 {
@@ -311,6 +353,7 @@ int main(void)
         cmocka_unit_test(test_offsets_in_transactions),
         cmocka_unit_test(test_cursors_are_accounted_for_with_their_records),
         cmocka_unit_test(test_zombie_producer_is_dead),
+        cmocka_unit_test(test_after_a_death_every_partition_gets_an_abort),
         cmocka_unit_test(test_cursors_and_offsets_of_an_old_generation_are_refused),
         cmocka_unit_test(test_refusals_are_told),
         cmocka_unit_test(test_unknown_topic_is_told),

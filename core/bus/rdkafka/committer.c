@@ -152,13 +152,20 @@ static enum verdict abort_transaction(struct fg_rd_job *job)
     return GOOD;
 }
 
-static enum verdict transaction(struct fg_rd_job *job)
+static enum verdict begin(struct fg_rd_job *job)
 {
     enum verdict verdict;
 
     while ((verdict = judge(job, rd_kafka_begin_transaction(job->p->rk), "a transaction cannot begin")) == AGAIN &&
            !shutting(job->p))
         wait_a_little(job->p);
+    return verdict == GOOD ? GOOD : DEAD;
+}
+
+static enum verdict transaction(struct fg_rd_job *job)
+{
+    enum verdict verdict = begin(job);
+
     if (verdict != GOOD)
         return DEAD;
     verdict = fg_rd_produce(job) < 0 ? ABORT : send_offsets(job);
@@ -272,6 +279,7 @@ static bool warm_up(struct fg_bus_producer *p, size_t i)
     fg_trouble_proved(&p->trouble, true);
     if (!(rd = found.err)) {
         p->handles[i] = rd_kafka_topic_new(p->rk, p->topics[i], NULL);
+        p->partitions[i] = found.partitions;
     } else {
         fg_error_set(&err, fg_rd_code(rd, &flags), FG_ERROR_RETRIABLE, "Kafka: topic \"%s\": %s", p->topics[i],
                      rd_kafka_err2str(rd));
@@ -282,6 +290,50 @@ static bool warm_up(struct fg_bus_producer *p, size_t i)
     return !rd;
 }
 
+static size_t all_partitions(const struct fg_bus_producer *p, struct fg_bus_outgoing *ret)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < p->n_topics; i++)
+        for (int32_t partition = 0; partition < p->partitions[i]; partition++, n++)
+            if (ret)
+                ret[n] = (struct fg_bus_outgoing){.topic = p->topics[i], .tombstone = true, .partition = partition};
+    return n;
+}
+
+/*
+ * Kafka 4.3.1 ends a transaction without a marker in partitions that have no leader at that moment ("likely deleted
+ * already"). The records there stay open until the next marker of this producer, and count if it is a commit's. So the
+ * first marker after a death is an abort's, in every partition.
+ */
+static enum verdict end_leftovers(struct fg_bus_producer *p)
+{
+    size_t n = all_partitions(p, NULL);
+    struct fg_bus_outgoing *messages = fg_calloc(n + 1, sizeof(*messages));
+    struct fg_rd_job job = {.p = p, .publish = {.messages = messages, .n_messages = n}};
+    enum verdict verdict = GOOD;
+    int r = -1;
+
+    (void)all_partitions(p, messages);
+    p->current = &job;
+    while (r < 0 && verdict == GOOD && !shutting(p)) {
+        job.failure = RD_KAFKA_RESP_ERR_NO_ERROR;
+        if ((verdict = begin(&job)) != GOOD)
+            break;
+        r = fg_rd_produce(&job);
+        verdict = abort_transaction(&job);
+    }
+    p->current = NULL;
+    free(job.refused);
+    free(messages);
+    if (verdict != GOOD) {
+        job.err.fatal = true;
+        fg_trouble_state(&p->trouble, &job.err);
+        fg_lane_nudge_loop(&p->lane);
+    }
+    return verdict;
+}
+
 void fg_rd_committer_open(struct fg_bus_producer *p)
 {
     p->busy = true;
@@ -290,7 +342,8 @@ void fg_rd_committer_open(struct fg_bus_producer *p)
             fg_trouble_proved(&p->trouble, true);
         for (size_t i = 0; i < p->n_topics && !shutting(p);)
             i += warm_up(p, i);
-        fg_trouble_state(&p->trouble, NULL);
+        if (!p->transactional || !p->after_death || end_leftovers(p) == GOOD)
+            fg_trouble_state(&p->trouble, NULL);
     }
     p->busy = false;
 }

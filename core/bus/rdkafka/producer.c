@@ -61,6 +61,7 @@ static void producer_free(struct fg_bus_producer *p)
         free(p->topics[i]);
     free(p->topics);
     free(p->handles);
+    free(p->partitions);
     free(p->name);
     fg_trouble_deinit(&p->trouble);
     free(p);
@@ -77,6 +78,8 @@ static void take_config(struct fg_bus_producer *p, const struct fg_bus_producer_
     p->n_topics = config->n_topics;
     p->topics = fg_calloc(p->n_topics + 1, sizeof(*p->topics));
     p->handles = fg_calloc(p->n_topics + 1, sizeof(rd_kafka_topic_t *));
+    p->partitions = fg_calloc(p->n_topics + 1, sizeof(*p->partitions));
+    p->after_death = config->after_death;
     for (size_t i = 0; i < p->n_topics; i++) {
         p->topics[i] = strdup(config->topics[i]);
         fg_assert(p->topics[i]);
