@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from confluent_kafka import Producer
 from confluent_kafka.admin import NewPartitions
 
 from conftest import TOP
@@ -222,6 +223,31 @@ def test_a_changed_partition_count_is_refused_and_cursors_can_be_moved(crowd, ka
     crowd.wait_rounds(last, 1, **few)
     check(crowd.account(), 3, **few)
     last.stop()
+
+
+def test_a_tombstone_has_a_folder_read_anew_and_no_other(crowd, kafka):
+    few = {"mailboxes": 5}
+    crowd.start_graph(4, **few)
+    crowd.add()
+    check(crowd.read(20), 4, **few)
+    crowd.replicas[-1].stop()
+    key = b"ingest/box3@contoso.example/inbox"
+    place = next(m.partition() for m in kafka.read(crowd.topics["cursors"]) if m.key() == key)
+    producer = Producer({"bootstrap.servers": kafka.plain})
+    producer.produce(crowd.topics["cursors"], None, key, partition=place)
+    producer.flush(30)
+
+    for mails in (4, 5):  # what was forgotten stays forgotten, what came since is known: a restart changes nothing
+        replica = crowd.add()
+        crowd.read(24 + 5 * (mails - 4))
+        crowd.wait_rounds(replica, 1, **few)
+        found, twice, _, corrupt = crowd.account()
+        assert (found, corrupt) == (expected(mails, **few), [])
+        assert {identity.mailbox for identity in twice} == {"box3@contoso.example"}
+        assert sorted(twice.values()) == [2, 2, 2, 2]
+        replica.stop()
+        crowd.post("faults", {"expire": "all"})
+        crowd.post("generate", {**few, "mails": 1, "conversations": CONVERSATIONS})
 
 
 def test_mails_of_25_mb_come_through_a_small_budget(crowd, kafka):
