@@ -107,6 +107,7 @@ struct model_txn {
     size_t n_markers;
     struct model_written *written; /* owned array of n_written, cap_written */
     size_t n_written, cap_written;
+    struct fg_list late;             /* of commits on their way that nobody waits for */
     struct model_promised *promised; /* owned array of n_promised */
     size_t n_promised;
 };
@@ -120,6 +121,8 @@ enum model_txn_verdict model_txn_write(struct model_txn *txn, unsigned epoch, st
 enum model_txn_verdict model_txn_offset(struct model_txn *txn, unsigned epoch, struct model_offset *offset,
                                         int64_t value, const char *metadata);
 enum model_txn_verdict model_txn_end(struct model_txn *txn, unsigned epoch, bool commit);
+/* A commit that its producer does not wait for arrives after so long. */
+void model_txn_end_late(struct model_txn *txn, unsigned epoch, uint64_t after_ms);
 void model_txn_free(struct model_txn *txn);
 
 /* ---- model-consumer.c ---- */

@@ -242,29 +242,6 @@ static void serve_step(struct model_call *call)
 
 /* ---- faults ---- */
 
-/* A commit that nobody waits for, on its way. */
-struct late {
-    struct model_txn *txn;
-    unsigned epoch;
-};
-
-static void late_arrives(void *arg)
-{
-    struct late *late = arg;
-    enum model_txn_verdict verdict = model_txn_end(late->txn, late->epoch, true);
-
-    sim_trace(&late->txn->model->sim->self, "%s: a late commit arrives%s", late->txn->id,
-              verdict == MODEL_TXN_FENCED ? ", too late" : "");
-    free(late);
-}
-
-static void send_late(struct fg_bus_producer *p)
-{
-    struct late *late = fg_calloc(1, sizeof(*late));
-    *late = (struct late){p->txn, p->epoch};
-    sim_post(p->model->sim, sim_random(p->model->sim, LATE_MS), late_arrives, late);
-}
-
 static enum model_fault next_fault(struct fg_bus_producer *p)
 {
     struct model_bus *model = p->model;
@@ -310,7 +287,7 @@ static bool breaks(struct fg_bus_producer *p, bool after)
     case MODEL_FAULT_LATE:
         if (!commit || after)
             return false;
-        send_late(p);
+        model_txn_end_late(p->txn, p->epoch, sim_random(p->model->sim, LATE_MS));
         fail(p, FG_BUS_DEAD, FG_E_TIMEOUT, "no answer to the commit");
         break;
     case MODEL_FAULT_NONE:

@@ -19,6 +19,7 @@ struct model_txn *model_txn(struct model_bus *model, const char *id)
     }
     txn = fg_calloc(1, sizeof(*txn));
     txn->model = model;
+    fg_list_init(&txn->late);
     (void)snprintf(txn->id, sizeof(txn->id), "%s", id);
     fg_list_append(&model->transactions, &txn->link);
     return txn;
@@ -31,8 +32,18 @@ static void forget(struct model_txn *txn)
     txn->n_promised = txn->n_written = 0;
 }
 
+struct late {
+    struct fg_list link; /* model_txn::late */
+    struct model_txn *txn;
+    unsigned epoch;
+};
+
 void model_txn_free(struct model_txn *txn)
 {
+    struct fg_list *l;
+
+    while ((l = fg_list_pop(&txn->late)))
+        free(fg_container_of(l, struct late, link));
     forget(txn);
     free(txn->written);
     free(txn->promised);
@@ -194,4 +205,25 @@ enum model_txn_verdict model_txn_end(struct model_txn *txn, unsigned epoch, bool
     if (txn->open)
         decide(txn, commit);
     return MODEL_TXN_OK;
+}
+
+static void late_arrives(void *arg)
+{
+    struct late *late = arg;
+    enum model_txn_verdict verdict = model_txn_end(late->txn, late->epoch, true);
+
+    sim_trace(&late->txn->model->sim->self, "%s: a late commit arrives%s", late->txn->id,
+              verdict == MODEL_TXN_FENCED ? ", too late" : "");
+    fg_list_remove(&late->link);
+    free(late);
+}
+
+void model_txn_end_late(struct model_txn *txn, unsigned epoch, uint64_t after_ms)
+{
+    struct late *late = fg_calloc(1, sizeof(*late));
+
+    late->txn = txn;
+    late->epoch = epoch;
+    fg_list_append(&txn->late, &late->link);
+    sim_post(txn->model->sim, after_ms, late_arrives, late);
 }
