@@ -33,13 +33,13 @@ def status(port, path):
         return 0
 
 
-def wait_ready(process, port, path, seconds=20.0):
-    """Waits for a 200; returns the seconds since this call."""
+def wait_ready(process, port, path, seconds=20.0, pause=0.0005):
+    """Waits for a 200, asked for with pauses of so many seconds; returns the seconds since this call."""
     began = time.monotonic()
     while status(port, path) != 200:
         if process.poll() is not None or time.monotonic() - began > seconds:
             raise RuntimeError(f"{process.args[0]} does not become ready on port {port}, exit {process.poll()}")
-        time.sleep(0.0005)
+        time.sleep(pause)
     return time.monotonic() - began
 
 

@@ -9,7 +9,7 @@ import urllib.request
 from pathlib import Path
 
 from bed import Bed, cpu_seconds, free_port, peak_mib, wait_ready
-from table import add
+from table import add, rows
 
 KAFKA = Path(__file__).resolve().parent.parent / "test/kafka/run.sh"
 PARTITIONS = 8
@@ -120,7 +120,7 @@ def latency(build, fragua, kinds=tuple(NAMES)):
         started = [stream.start(kind, f"in-{kind}", f"out-{kind}", SERVICE_PARALLEL) for kind in kinds]
         for process, port in started:
             if port:
-                wait_ready(process, port, "/readyz")
+                wait_ready(process, port, "/readyz", 60, pause=0.02)
             else:
                 _line(process, "ready")
         for kind in kinds:  # broker and clients get warm
@@ -141,6 +141,7 @@ def _latency_rows(per_second, ms):
         if ours:
             add(f"{per_second}/s, {NAMES[kind]}: p{percent}", "ms", ours, NAMES[peer] if theirs else "", theirs, target,
                 n=len(sum(ms[kind], [])))
+            rows[-1]["rounds"] = [_percentile(one, percent) for one in ms[kind]]
     for percent, target in ((50, "<= 50"), (99, "<= 100")):
         add_pair("exactly-once", "at-least-once", percent, target)
         add_pair("exactly-once", "transactions", percent, target)
