@@ -59,7 +59,10 @@ bool fg_flow_has_room(const struct fg_pipeline *p)
     const struct fg_flow_batch *last = fg_container_of(p->batches.prev, struct fg_flow_batch, link);
     bool open = !fg_list_empty(&p->batches) && !last->closed;
 
-    return (open || p->n_batches < FG_FLOW_BATCHES_MAX) && fg_budget_has_room(p->c.budget);
+    /* what a source has read is charged already, and leaves only by a batch */
+    bool must = p->c.source && p->n_batches == 0;
+
+    return (open || p->n_batches < FG_FLOW_BATCHES_MAX) && (must || fg_budget_has_room(p->c.budget));
 }
 
 void fg_flow_step_take(struct fg_pipeline *p)

@@ -55,7 +55,8 @@ static void reserve(struct fg_slot *slot)
     if (c->n_transforms == 0 && !(c->sink && c->n_outputs > 0))
         return;
     slot->reserved = fg_budget_growth(c->budget, fg_record_bytes(slot->in));
-    fg_budget_charge(c->budget, slot->reserved);
+    if (!fg_budget_try_charge(c->budget, slot->reserved))
+        slot->reserved = 0; /* the last ones that came in: nothing more is taken in now */
 }
 
 static void unreserve(struct fg_slot *slot)

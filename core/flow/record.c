@@ -20,6 +20,7 @@ struct fg_record {
     size_t charged;                 /* bytes */
     size_t bytes;                   /* what it shows, its parent's bytes included */
     void *owned;                    /* malloc'ed bytes that were taken over; NULL: none */
+    atomic_size_t extra;            /* charged with them for what may become of them */
     struct fg_record *parent;       /* owned reference; NULL: no byte of it is used */
     struct fg_bus_message *message; /* owned; NULL: made here */
     struct fg_bus_position origin;
@@ -121,7 +122,8 @@ int fg_record_new(struct fg_budget *budget, const struct fg_record_spec *spec, b
     if (block == SIZE_MAX)
         return fg_raise(fg_error_set(err, FG_E_LIMIT, 0, "a record of more than %zu bytes or %u headers cannot be made",
                                      RECORD_BYTES_MAX, RECORD_HEADERS_MAX));
-    if (must)
+    /* parts of what was let in are no more than their heads */
+    if (must || (spec->parent && spec->parent->owned))
         fg_budget_charge(budget, sizeof(*r) + block);
     else if (!fg_budget_try_charge(budget, sizeof(*r) + block))
         return fg_error_set(err, FG_E_NO_ROOM, FG_ERROR_RETRIABLE, "no room for a record of %zu bytes",
@@ -153,8 +155,9 @@ struct fg_record *fg_record_adopt(struct fg_budget *budget, char *bytes, size_t 
     r->bytes = r->charged = sizeof(*r) + len;
     r->owned = bytes;
     r->view.value = fg_slice_make(bytes, len);
-    fg_budget_charge(budget, r->charged);
-    fg_budget_credit(budget, charged);
+    if (charged < r->charged)
+        fg_budget_charge(budget, r->charged - charged);
+    atomic_init(&r->extra, charged > r->charged ? charged - r->charged : 0);
     return r;
 }
 
@@ -195,6 +198,9 @@ struct fg_record *fg_record_unref(struct fg_record *record)
         unsigned before;
 
         fg_assert(record->magic == RECORD_MAGIC);
+        /* its maker has made of it what there was to make: from here on that is charged itself */
+        if (record->owned)
+            fg_budget_credit(record->budget, atomic_exchange(&record->extra, 0));
         before = atomic_fetch_sub_explicit(&record->refs, 1, memory_order_acq_rel);
         fg_assert(before > 0);
         if (before > 1)

@@ -15,7 +15,10 @@ int fg_record_new(struct fg_budget *budget, const struct fg_record_spec *spec, b
                   struct fg_error *err);
 /* Takes over the message; slices point into it. */
 struct fg_record *fg_record_from_message(struct fg_budget *budget, struct fg_bus_message *message);
-/* Takes over malloc'ed bytes as a record's value, and the charge that was made for them. */
+/*
+ * Takes over malloc'ed bytes as a record's value, and the charge that was made for them. What that is more than their
+ * size stays charged until the first unref: by then there are records of their parts.
+ */
 struct fg_record *fg_record_adopt(struct fg_budget *budget, char *bytes, size_t len, size_t charged);
 struct fg_record *fg_record_ref(struct fg_record *record);
 struct fg_record *fg_record_unref(struct fg_record *record); /* NULL allowed; returns NULL */
