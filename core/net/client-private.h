@@ -55,7 +55,7 @@ enum call_trouble {
     TROUBLE_HEAD,
     TROUBLE_MEMORY,
     TROUBLE_PEER,
-    TROUBLE_BUDGET, /* larger than the whole budget */
+    TROUBLE_BUDGET, /* larger than three quarters of the budget */
 };
 
 struct client_host {
@@ -100,6 +100,7 @@ struct fg_http_call {
     size_t held;             /* paused: bytes of the body that curl holds */
     size_t room;             /* bytes that its body may come to without asking again */
     size_t charged;          /* for it */
+    size_t lent;             /* bytes of the request's body, charged as long as it is lent */
     bool must;               /* see fg_http_client_must() */
     struct fg_buf head; /* "name: value\0" for each field */
     struct fg_buf body;
@@ -140,7 +141,8 @@ struct fg_http_client {
     struct fg_budget *budget;   /* NULL: none */
     uint64_t room_wait_ms;
     struct fg_http_call *over;  /* the one that may be over the limit; NULL: none */
-    size_t body_bytes;          /* charged, */
+    size_t lent_bytes;          /* charged for bodies of requests, */
+    size_t body_bytes;          /* of answers, */
     size_t input_bytes;         /* and of them those for answers that are no must */
     struct fg_list tls_sets;
     size_t n_calls, n_running, n_idle, n_kept_hosts;
@@ -180,6 +182,7 @@ size_t client_room_announced(const struct fg_http_call *call); /* bytes of body;
 void client_room_pause(struct fg_http_call *call, size_t len); /* which this piece has */
 void client_room_look(struct fg_http_client *client); /* paused calls go on where they can */
 void client_room_give(struct fg_http_call *call);     /* its body is gone; repeatable */
+void client_room_lend(struct fg_http_call *call, size_t bytes); /* the request's body */
 size_t client_room_pass(struct fg_http_call *call);   /* its body goes to somebody else, with this charge */
 
 /* client-host.c: lines and figures of a host */

@@ -14,11 +14,11 @@
 /* What is charged for a body of so many bytes. Those of inputs become records, and these need room too. */
 static size_t price(const struct fg_http_call *call, size_t bytes)
 {
-    size_t limit = call->client->budget->limit;
-    size_t more = call->must ? 0 : FG_BUDGET_GROWTH * bytes, most = limit / 4;
+    size_t limit = call->client->budget->limit, whole = bytes + FG_BUDGET_GROWTH * bytes;
 
-    bytes += more < most ? more : most;
-    return bytes < limit || call->must ? bytes : limit;
+    if (call->must)
+        return bytes;
+    return whole < limit ? whole : limit;
 }
 
 size_t client_room_announced(const struct fg_http_call *call)
@@ -66,7 +66,8 @@ enum client_room client_room_take(struct fg_http_call *call, size_t len)
     if (!client->budget || need < call->room)
         return CLIENT_ROOM;
     need = expected(call, need);
-    if (need > client->budget->limit && !call->must)
+    /* the rest is for what it takes to let it leave */
+    if (need > client->budget->limit - client->budget->limit / 4 && !call->must)
         return CLIENT_ROOM_NEVER;
     all = price(call, need);
     more = all > call->charged ? all - call->charged : 0;
@@ -163,11 +164,22 @@ size_t client_room_pass(struct fg_http_call *call)
     return charged;
 }
 
+void client_room_lend(struct fg_http_call *call, size_t bytes)
+{
+    if (!call->client->budget)
+        return;
+    fg_budget_charge(call->client->budget, bytes); /* it is there already */
+    call->lent = bytes;
+    call->client->lent_bytes += bytes;
+}
+
 void client_room_give(struct fg_http_call *call)
 {
     struct fg_http_client *client = call->client;
-    size_t charged = client_room_pass(call);
+    size_t charged = client_room_pass(call) + call->lent;
 
+    client->lent_bytes -= call->lent;
+    call->lent = 0;
     if (!charged)
         return;
     fg_budget_credit(client->budget, charged);

@@ -98,6 +98,7 @@ struct fg_http_call *fg_http_client_send(struct fg_http_client *client, const st
     call->arg = arg;
     call->sent_ms = client_now_ms();
     call->due_ms = call->sent_ms + req->timeout_ms;
+    client_room_lend(call, req->body.len);
     client->n_calls++;
     client_call_insert_due(call);
     call->state = CALL_WAITING;
@@ -130,7 +131,7 @@ char *fg_http_client_take_body(const struct fg_http_response *res, size_t *ret_l
 void fg_http_client_depth(const struct fg_http_client *client, struct fg_http_client_depth *ret)
 {
     *ret = (struct fg_http_client_depth){ .waiting = client->n_calls - client->n_running, .running = client->n_running,
-                                          .body_bytes = client->body_bytes };
+                                          .request_bytes = client->lent_bytes, .body_bytes = client->body_bytes };
     for (const struct fg_list *l = client->paused.next; l != &client->paused; l = l->next)
         ret->paused++;
 }

@@ -23,7 +23,7 @@ struct fg_http_client_config {
     size_t connections_max;       /* in all; 0: 256 */
     size_t host_connections_max;  /* to one host; 0: 64. More requests wait in line, within their deadline */
     const char *user_agent;       /* NULL: "fragua/VERSION" */
-    struct fg_budget *budget;     /* borrowed; NULL: bodies of answers are not charged */
+    struct fg_budget *budget;     /* borrowed; NULL: bodies are not charged */
     uint32_t room_wait_ms;        /* how long an answer may wait for room in it; 0: 60 s */
 };
 
@@ -31,7 +31,8 @@ struct fg_http_client_config {
 struct fg_http_client_depth {
     size_t waiting, running; /* requests: for a connection, and with one */
     size_t paused;           /* of the running ones: for room for their answers */
-    size_t body_bytes;       /* charged for answers */
+    size_t request_bytes;    /* charged for bodies that are being sent, */
+    size_t body_bytes;       /* and for answers */
 };
 
 int fg_http_client_new(const struct fg_http_client_config *config, struct fg_http_client **ret, struct fg_error *err);
@@ -52,7 +53,7 @@ void fg_http_client_cancel(struct fg_http_call *call);
 /*
  * Right after send: the answer makes records leave, or is little. It is let in over the budget when there is no room,
  * one at a time. Without this it waits for room: the transfer is paused, its deadline too, and at last it fails with
- * FG_E_NO_ROOM. One that could never fit fails at once with FG_E_LIMIT.
+ * FG_E_NO_ROOM. One larger than three quarters of the budget fails at once with FG_E_LIMIT.
  */
 void fg_http_client_must(struct fg_http_call *call);
 /*

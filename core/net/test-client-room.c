@@ -75,6 +75,28 @@ static void an_answer_is_charged_until_it_was_looked_at(void **state)
     bed_stop(&bed);
 }
 
+static void a_request_is_charged_while_its_body_is_lent(void **state)
+{
+    struct bed bed;
+    struct seen seen = { 0 };
+    struct fg_http_request req = input();
+    struct fg_http_call *call;
+
+    req.method = "POST";
+    req.body = (struct fg_slice)FG_SLICE("0123456789");
+    bed_start_within(&bed, 0, 0, 5, 0);
+    call = bed_send(&bed, &req, "/ok", &seen);
+    fg_http_client_must(call);
+    assert_int_equal(fg_budget_used(&bed.budget), 10); /* it is there already, room or not */
+    bed_wait(&bed, &seen.calls, 1);
+    assert_int_equal(seen.status, 200);
+    assert_int_equal(fg_budget_used(&bed.budget), 0);
+    bed_send(&bed, &req, "/silent", &seen);
+    assert_int_equal(fg_budget_used(&bed.budget), 10);
+    bed_stop(&bed);
+    assert_int_equal(fg_budget_used(&bed.budget), 0);
+}
+
 static void an_answer_waits_until_there_is_room(void **state)
 {
     static const char *const paths[] = { "/big", "/raw" };
@@ -131,7 +153,7 @@ static void one_that_can_never_fit_is_refused_and_the_next_comes_through(void **
         struct fg_http_request req = input();
         struct fg_buf raw;
 
-        bed_start_within(&bed, 0, 0, BIG / 2, 0);
+        bed_start_within(&bed, 0, 0, BIG * 4 / 3 - 2, 0);
         set_raw(&bed, &raw, BIG);
         bed_send(&bed, &req, paths[i], &seen);
         bed_wait(&bed, &seen.calls, 1);
@@ -151,7 +173,7 @@ static void the_largest_that_fits_comes_through_alone(void **state)
     struct seen seen = { 0 };
     struct fg_http_request req = input();
 
-    bed_start_within(&bed, 0, 0, BIG + 1, 0);
+    bed_start_within(&bed, 0, 0, BIG * 4 / 3 + 4, 0);
     bed_send(&bed, &req, "/big", &seen);
     bed_wait(&bed, &seen.calls, 1);
     assert_int_equal(seen.body_len, BIG);
@@ -167,7 +189,7 @@ static void of_halves_that_hold_each_other_up_the_first_goes_on(void **state)
     struct fg_buf raw;
     size_t whole = 0;
 
-    bed_start_within(&bed, 0, 0, 2 * BIG, 0);
+    bed_start_within(&bed, 0, 0, 3 * BIG, 0);
     set_raw(&bed, &raw, BIG);
     for (size_t i = 0; i < 4; i++)
         bed_send(&bed, &req, "/raw", &seen[i]);
@@ -261,6 +283,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_answer_is_charged_until_it_was_looked_at),
+        cmocka_unit_test(a_request_is_charged_while_its_body_is_lent),
         cmocka_unit_test(an_answer_waits_until_there_is_room),
         cmocka_unit_test(an_answer_does_not_wait_for_ever),
         cmocka_unit_test(one_that_can_never_fit_is_refused_and_the_next_comes_through),
