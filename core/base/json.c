@@ -335,16 +335,29 @@ bool fg_json_string_is(struct fg_slice raw, const char *cstr)
 
 bool fg_json_decode_string(struct fg_slice raw, struct fg_buf *out)
 {
+    return fg_json_decode_start(raw, SIZE_MAX, out);
+}
+
+static bool is_within_character(struct fg_slice s, size_t pos)
+{
+    return pos < s.len && ((unsigned char)s.ptr[pos] & 0xc0) == 0x80;
+}
+
+bool fg_json_decode_start(struct fg_slice raw, size_t max, struct fg_buf *out)
+{
     struct scan s = { .doc = raw };
     struct fg_slice inner;
-    size_t pos = 0;
+    size_t pos = 0, from = out->len;
 
     if (!skip_string(&s) || s.pos != raw.len || !inner_of(raw, &inner))
         return false;
-    while (pos < inner.len) {
-        const char *escape = memchr(inner.ptr + pos, '\\', inner.len - pos);
-        size_t end = escape ? (size_t)(escape - inner.ptr) : inner.len;
+    while (pos < inner.len && out->len - from < max && !out->failed) {
+        size_t left = max - (out->len - from), window = inner.len - pos < left ? inner.len - pos : left;
+        const char *escape = memchr(inner.ptr + pos, '\\', window);
+        size_t end = escape ? (size_t)(escape - inner.ptr) : pos + window;
         char utf8[4];
+        while (!escape && is_within_character(inner, end))
+            end++;
         fg_buf_add(out, inner.ptr + pos, end - pos);
         pos = end;
         if (escape)

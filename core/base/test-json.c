@@ -183,6 +183,23 @@ static void pointers_find_and_miss(void **state)
     assert_int_equal(fg_json_find(FG_SLICE_NULL, "").kind, FG_JSON_NONE);
 }
 
+static void the_start_of_a_string_ends_with_a_whole_character(void **state)
+{
+    static const char raw[] = "\"ab\xc3\xa9\\n\\u00e9\\ud83d\\ude00z\""; /* a b e-acute newline e-acute emoji z */
+    static const char whole[] = "ab\xc3\xa9\n\xc3\xa9\xf0\x9f\x98\x80z";
+    static const size_t lengths[] = { 0, 1, 2, 4, 4, 5, 7, 7, 11, 11, 11, 11, 12, 12, 12 };
+
+    for (size_t max = 0; max < sizeof(lengths) / sizeof(lengths[0]); max++) {
+        struct fg_buf out = FG_BUF_INIT(100);
+
+        fg_buf_add_str(&out, "x"); /* what is there already does not count */
+        assert_true(fg_json_decode_start(fg_slice_of(raw), max, &out));
+        assert_int_equal(out.len, 1 + lengths[max]);
+        assert_memory_equal(out.data + 1, whole, lengths[max]);
+        fg_buf_deinit(&out);
+    }
+}
+
 static void strings_decode(void **state)
 {
     struct fg_buf out = FG_BUF_INIT(100);
@@ -252,6 +269,7 @@ int main(void)
         cmocka_unit_test(nesting_ends_at_64),
         cmocka_unit_test(pointers_find_and_miss),
         cmocka_unit_test(strings_decode),
+        cmocka_unit_test(the_start_of_a_string_ends_with_a_whole_character),
         cmocka_unit_test(the_writer_repairs_bad_bytes_and_writes_null_for_what_is_no_number),
         cmocka_unit_test(the_writer_finds_what_needs_an_escape_at_any_place),
     };

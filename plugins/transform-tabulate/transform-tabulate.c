@@ -72,12 +72,14 @@ static int make_text(struct tabulate *t, const struct message *m, bool *ret_trun
     struct text_limits limits = { .html_bytes_max = (size_t)c->html_bytes_max,
                                   .text_bytes_max = (size_t)c->text_bytes_max, .depth_max = (unsigned)c->depth };
     bool is_text = m->body_type.kind == FG_JSON_STRING && fg_json_string_is(m->body_type.raw, "text");
+    size_t most = limits.html_bytes_max > limits.text_bytes_max ? limits.html_bytes_max : limits.text_bytes_max;
     bool done;
 
     fg_buf_clear(&t->body);
     t->body.max = m->body_content.raw.len;
-    if (m->body_content.kind == FG_JSON_STRING)
-        (void)fg_json_decode_string(m->body_content.raw, &t->body);
+    if (m->body_content.kind == FG_JSON_STRING) /* a byte more shows that there is more */
+        (void)fg_json_decode_start(m->body_content.raw, most + 1, &t->body);
+    *ret_truncated = t->body.len > most;
     done = !t->body.failed;
     if (done && is_text)
         done = plain_to_text(fg_buf_slice(&t->body), &limits, &t->text, ret_truncated);

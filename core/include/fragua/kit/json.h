@@ -58,5 +58,7 @@ struct fg_json_value fg_json_find(struct fg_slice doc, const char *pointer);
 bool fg_json_each(struct fg_json_value container, size_t *pos, struct fg_slice *ret_key, struct fg_json_value *ret);
 /* Decodes a string (raw with quotes) into UTF-8; lone surrogates become U+FFFD. false: not a string, or out->failed. */
 bool fg_json_decode_string(struct fg_slice raw, struct fg_buf *out);
+/* The same, but of a long one no more than the first `max` bytes, and the rest of the character that these end in. */
+bool fg_json_decode_start(struct fg_slice raw, size_t max, struct fg_buf *out);
 /* Decoded compare, without a copy where there is no escape. */
 bool fg_json_string_is(struct fg_slice raw, const char *cstr);
