@@ -11,6 +11,7 @@
 
 #define TEXT_MAX (32u * 1024u * 1024u) /* of one document: more than any mail holds */
 #define KEY_MAX 1024u                  /* of an Idempotency-Key; a longer one is not sent */
+#define KEEP_MAX 65536u                /* bytes of a text that is kept while the service works; others are read again */
 
 struct config {
     int service;
@@ -96,6 +97,15 @@ static int make_record(struct sink *s, const struct fg_record_view *document, st
     return r;
 }
 
+static bool read_text(struct call *c, const struct fg_record_view *view)
+{
+    struct fg_json_value text = fg_json_find(view->value, "/text");
+
+    fg_buf_deinit(&c->text);
+    c->text = FG_BUF_INIT(TEXT_MAX);
+    return text.kind == FG_JSON_STRING && fg_json_decode_string(text.raw, &c->text);
+}
+
 /* Answers the delivery with the record made of these spans. */
 static void finish(struct call *c, struct answer *answer, int64_t elapsed_ms)
 {
@@ -117,6 +127,7 @@ static void finish(struct call *c, struct answer *answer, int64_t elapsed_ms)
     int r;
 
     entities_write(&in, answer, &value, &dropped);
+    fg_buf_deinit(&c->text);
     s->host->svc->metric_add(s->dropped, (double)dropped);
     if (dropped)
         s->host->svc->log(s->host, FG_LOG_DEBUG, "%zu of the service's entities do not fit their text and are left out",
@@ -149,6 +160,7 @@ static void answered(void *arg, const struct fg_http_response *res, const struct
     struct fg_error why = FG_ERROR_NULL;
 
     c->http = NULL;
+    fg_buf_deinit(&c->request);
     if (!res) {
         fail(c, err);
         return;
@@ -157,6 +169,8 @@ static void answered(void *arg, const struct fg_http_response *res, const struct
         (void)service_refusal(res->status, res->retry_after_ms, c->sink->url_host, &why);
     else
         (void)service_answer((enum service)c->sink->config->service, res->body, &answer, &why);
+    if (!why.code && !c->text.len && !read_text(c, c->sink->host->svc->record_view(c->record)))
+        (void)fg_error_set(&why, FG_E_NO_ROOM, FG_ERROR_RETRIABLE, "no memory for the text of a document");
     if (why.code)
         fail(c, &why);
     else
@@ -233,7 +247,6 @@ static void deliver(void *self, struct fg_delivery *delivery)
     struct call *c = free_call(s);
     struct fg_record *record = svc->delivery_record(delivery, 0);
     const struct fg_record_view *view = svc->record_view(record);
-    struct fg_json_value text = fg_json_find(view->value, "/text");
     struct fg_error err = FG_ERROR_NULL;
 
     if (!c) {
@@ -245,9 +258,9 @@ static void deliver(void *self, struct fg_delivery *delivery)
         svc->delivery_done(delivery, 0, NULL, 0, NULL);
         return;
     }
-    *c = (struct call){ .sink = s, .delivery = delivery, .record = record, .request = FG_BUF_INIT(6 * (size_t)TEXT_MAX),
-                        .text = FG_BUF_INIT(TEXT_MAX) };
-    if (text.kind != FG_JSON_STRING || !fg_json_valid(view->value) || !fg_json_decode_string(text.raw, &c->text)) {
+    *c = (struct call){ .sink = s, .delivery = delivery, .record = record,
+                        .request = FG_BUF_INIT(6 * (size_t)TEXT_MAX) };
+    if (!fg_json_valid(view->value) || !read_text(c, view)) {
         (void)fg_error_set(&err, FG_E_DATA, 0, "the record is no document: no JSON with a string \"text\" of at most "
                                                "32 MiB");
         fail(c, &err);
@@ -257,6 +270,8 @@ static void deliver(void *self, struct fg_delivery *delivery)
         struct fg_json_value language = fg_json_find(view->value, "/language");
         service_request((enum service)s->config->service, fg_buf_slice(&c->text),
                         language.kind == FG_JSON_STRING ? language.raw : FG_SLICE_NULL, s->config->model, &c->request);
+        if (c->text.len > KEEP_MAX)
+            fg_buf_deinit(&c->text);
         if (c->request.failed)
             (void)fg_error_set(&err, FG_E_LIMIT, 0, "no memory, or a request larger than %zu bytes", c->request.max);
         if (err.code)
