@@ -2,6 +2,8 @@
 /* The loop's stalls, measured by the loop. */
 #include "host/stall.h"
 
+#include <time.h>
+
 #include "base/assert.h"
 
 static const struct fg_metric_decl busy_decl = {
@@ -20,22 +22,35 @@ static void turn_to(struct fg_stall *stall, uint64_t slot)
     uint64_t passed = slot - stall->slot;
 
     for (uint64_t i = 0; i < passed && i < FG_STALL_SLOTS; i++)
-        stall->slots[(slot - i) % FG_STALL_SLOTS] = 0;
+        stall->wall.slots[(slot - i) % FG_STALL_SLOTS] = stall->cpu.slots[(slot - i) % FG_STALL_SLOTS] = 0;
     stall->slot = slot;
 }
 
-void fg_stall_note(struct fg_stall *stall, uint64_t now_ns, uint64_t busy_ns)
+static void note(struct fg_stall_peak *peak, uint64_t slot, uint64_t ns)
+{
+    uint64_t *longest = &peak->slots[slot % FG_STALL_SLOTS];
+
+    *longest = ns > *longest ? ns : *longest;
+    peak->longest = ns > peak->longest ? ns : peak->longest;
+}
+
+void fg_stall_note(struct fg_stall *stall, uint64_t now_ns, uint64_t busy_ns, uint64_t cpu_ns)
 {
     uint64_t slot = slot_of(now_ns);
-    uint64_t *longest = &stall->slots[slot % FG_STALL_SLOTS];
 
     if (slot != stall->slot)
         turn_to(stall, slot);
-    if (busy_ns > *longest)
-        *longest = busy_ns;
-    if (busy_ns > stall->longest)
-        stall->longest = busy_ns;
+    note(&stall->wall, slot, busy_ns);
+    note(&stall->cpu, slot, cpu_ns);
     fg_metric_observe(stall->busy, (double)busy_ns / 1e9);
+}
+
+static uint64_t cpu_now_ns(void)
+{
+    struct timespec ts = { 0 };
+
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+    return (uint64_t)ts.tv_sec * UINT64_C(1000000000) + (uint64_t)ts.tv_nsec;
 }
 
 /*
@@ -46,10 +61,11 @@ static void on_prepare(uv_prepare_t *prepare)
 {
     struct fg_stall *stall = prepare->data;
     uint64_t now = uv_hrtime(), idle = uv_metrics_idle_time(prepare->loop);
-    uint64_t turn = now - stall->last_ns, slept = idle - stall->idle_ns;
+    uint64_t turn = now - stall->last_ns, slept = idle - stall->idle_ns, cpu = cpu_now_ns();
 
     if (stall->last_ns > 0)
-        fg_stall_note(stall, now, turn > slept ? turn - slept : 0);
+        fg_stall_note(stall, now, turn > slept ? turn - slept : 0, cpu - stall->last_cpu_ns);
+    stall->last_cpu_ns = cpu;
     stall->last_ns = now;
     stall->idle_ns = idle;
 }
@@ -85,18 +101,18 @@ void fg_stall_close(struct fg_stall *stall, fg_done_cb closed, void *arg)
     uv_close((uv_handle_t *)&stall->prepare, on_closed);
 }
 
-double fg_stall_longest_minute(const struct fg_stall *stall, uint64_t now_ns)
+double fg_stall_longest_minute(const struct fg_stall *stall, const struct fg_stall_peak *peak, uint64_t now_ns)
 {
     uint64_t longest = 0, passed = slot_of(now_ns) - stall->slot;
 
     for (uint64_t i = passed; i < FG_STALL_SLOTS; i++) {
-        uint64_t ns = stall->slots[(stall->slot + FG_STALL_SLOTS + passed - i) % FG_STALL_SLOTS];
+        uint64_t ns = peak->slots[(stall->slot + FG_STALL_SLOTS + passed - i) % FG_STALL_SLOTS];
         longest = ns > longest ? ns : longest;
     }
     return (double)longest / 1e9;
 }
 
-double fg_stall_longest(const struct fg_stall *stall)
+double fg_stall_longest(const struct fg_stall_peak *peak)
 {
-    return (double)stall->longest / 1e9;
+    return (double)peak->longest / 1e9;
 }

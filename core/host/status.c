@@ -257,6 +257,11 @@ static const struct fg_metric_decl stall_decl = {
     "Longest time that callbacks kept the loop from its sockets, in the last minute and since the start",
 };
 
+static const struct fg_metric_decl cpu_decl = {
+    "fragua_loop_stall_cpu_seconds_max", FG_METRIC_TYPE_GAUGE,
+    "Most of the processor that one turn of the loop took, in the last minute and since the start",
+};
+
 static void set_one(struct fg_process *p, const struct fg_metric_decl *decl, const char *label, const char *name,
                     double value)
 {
@@ -276,6 +281,7 @@ static void set_queues(struct fg_process *p)
         set_one(p, &depth_decl, "queue", "http_client_waiting", (double)client.waiting);
         set_one(p, &depth_decl, "queue", "http_client_running", (double)client.running);
         set_one(p, &depth_decl, "queue", "http_client_paused", (double)client.paused);
+        set_one(p, &bytes_decl, "queue", "http_client_requests", (double)client.request_bytes);
         set_one(p, &bytes_decl, "queue", "http_client_answers", (double)client.body_bytes);
     }
     if (p->server) {
@@ -284,8 +290,10 @@ static void set_queues(struct fg_process *p)
         set_one(p, &bytes_decl, "queue", "http_server_requests", (double)server.body_bytes);
         set_one(p, &bytes_decl, "queue", "http_server_answers", (double)server.waiting_bytes);
     }
-    set_one(p, &stall_decl, "window", "1m", fg_stall_longest_minute(&p->stall, uv_hrtime()));
-    set_one(p, &stall_decl, "window", "start", fg_stall_longest(&p->stall));
+    set_one(p, &stall_decl, "window", "1m", fg_stall_longest_minute(&p->stall, &p->stall.wall, uv_hrtime()));
+    set_one(p, &stall_decl, "window", "start", fg_stall_longest(&p->stall.wall));
+    set_one(p, &cpu_decl, "window", "1m", fg_stall_longest_minute(&p->stall, &p->stall.cpu, uv_hrtime()));
+    set_one(p, &cpu_decl, "window", "start", fg_stall_longest(&p->stall.cpu));
 }
 
 static void write_metrics(struct fg_process *p, fg_write_cb write, void *arg)
