@@ -202,7 +202,7 @@ void fg_flow_step_outcome(struct fg_pipeline *p)
     fg_assert(batch);
     forgotten = batch->forgotten;
     if (p->outcome == FG_BUS_DEAD)
-        p->producer_dead = true;
+        p->producer_dead = p->after_death = true;
     if (batch->is_mark) {
         mark_outcome(p, batch);
     } else if (forgotten) {
