@@ -7,6 +7,7 @@ from fleet import form
 
 def test_storm(new_run):
     run = new_run("storm")
+    run.service.latency = 0.1  # so that there are open records when partitions are taken away
     links = {"properties": {"session.timeout.ms": "3000", "heartbeat.interval.ms": "500"}}
     steady = [run.add("both", **links)]
     guests = []
