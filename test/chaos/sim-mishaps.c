@@ -43,10 +43,10 @@ static void stop_one(struct world *w)
 /* Short, long, or just about as long as sessions and transactions live. */
 static uint64_t how_long(struct world *w)
 {
-    uint64_t dice = sim_random(&w->sim, 3);
+    uint64_t dice = sim_random(&w->sim, 5);
 
     return dice == 0   ? sim_random(&w->sim, 1000)
-           : dice == 1 ? EDGE_MS + sim_random(&w->sim, EDGE_MS / 2)
+           : dice <= 3 ? EDGE_MS + sim_random(&w->sim, EDGE_MS / 2)
                        : sim_random(&w->sim, LONG_MS);
 }
 
@@ -245,12 +245,12 @@ void mishap_wreck(struct node *node)
 enum strike { STRIKE_KILL, STRIKE_FREEZE, STRIKE_ISOLATE, _STRIKE_N };
 
 /* Before a request of a publish leaves its process. */
-static void strike_now(void *arg, struct model_client *client)
+static void strike_now(void *arg, struct model_client *client, unsigned k)
 {
     struct world *w = arg;
     struct node *node = w->struck;
 
-    if (!node || client != &node->client || w->strike_steps-- > 0)
+    if (!node || client != &node->client || (w->strike_first && k != 1) || w->strike_steps-- > 0)
         return;
     w->struck = NULL;
     if (node->stopping || node->process.frozen)
@@ -271,8 +271,9 @@ static void strike_one(struct world *w)
     if (!place)
         return;
     w->struck = place->now;
-    w->strike = (unsigned)sim_random(&w->sim, _STRIKE_N);
+    w->strike = sim_chance(&w->sim, 50) ? STRIKE_FREEZE : (unsigned)sim_random(&w->sim, _STRIKE_N);
     w->strike_steps = (unsigned)sim_random(&w->sim, 8);
+    w->strike_first = sim_chance(&w->sim, 50); /* then nothing is open at the broker that would time out */
     w->bus.before_step = strike_now;
     w->bus.before_step_arg = w;
 }

@@ -176,7 +176,8 @@ struct world {
     uint64_t service_until_ms, graph_until_ms;
     uint32_t retry_after_ms;
     struct node *struck;           /* something befalls it in the middle of a publish; NULL: nobody */
-    unsigned strike, strike_steps; /* what, and after so many requests more */
+    unsigned strike, strike_steps; /* what, and after so many requests more, */
+    bool strike_first;             /* the first ones of a publish alone */
     bool calm;                     /* mishaps are over */
     uint64_t calm_ms;
     struct reader documents, parts, entities, dead;

@@ -82,8 +82,8 @@ struct model_bus {
     enum model_fault script[64];          /* of the next publishes, before chance */
     size_t n_script;
     bool away; /* no broker answers */
-    /* Called before each request of a publish leaves its process; NULL: nobody wants to know. */
-    void (*before_step)(void *arg, struct model_client *client);
+    /* Called before each request of a publish leaves its process, @k: the first is 1; NULL: nobody wants to know. */
+    void (*before_step)(void *arg, struct model_client *client, unsigned k);
     void *before_step_arg;
 };
 

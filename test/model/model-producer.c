@@ -367,7 +367,7 @@ static void take_step(struct fg_bus_producer *p, enum step step)
     p->step = step;
     p->n_steps++;
     if (model->before_step)
-        model->before_step(model->before_step_arg, p->client);
+        model->before_step(model->before_step_arg, p->client, p->n_steps);
     if (p->client->process->frozen) {
         p->pending++;
         sim_process_post(p->client->process, 0, go_on, p);
