@@ -10,7 +10,7 @@ static struct fg_flow_batch *batch_at(struct fg_list *link)
     return fg_container_of(link, struct fg_flow_batch, link);
 }
 
-/* In careful times each record is a commit of its own, so that what stands before one that ends processes is done once. */
+/* In careful times each record is a commit of its own: what stands before one that ends processes is done once. */
 static bool is_full(const struct fg_flow_batch *batch)
 {
     if (batch->p->careful_left && batch->n_slots > 0)
