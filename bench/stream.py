@@ -18,7 +18,7 @@ LATENCY = ((10, 4), (50, 3), (100, 2), (200, 2))  # documents/s, seconds of each
 LATENCY_ROUNDS = 2
 DOCUMENTS = 20000
 IN_FLIGHT = 16  # sink-nlp's default; more makes longer turns of the loop and no more documents a second
-THROUGHPUT_ROUNDS = 5
+THROUGHPUT_ROUNDS = 7
 BARE_ROUNDS = 2  # of the loops beside, of which no target is asked
 CONFIG = """
 kafka: {{bootstrap.servers: "{brokers}"}}
