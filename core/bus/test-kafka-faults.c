@@ -112,8 +112,8 @@ static void expect_state(struct bed *b, int64_t committed, size_t records)
 #define ABORTS 150
 
 /*
- * Refused by the client itself, while what was before it is just on its way. Each right behind a commit, whose marks the
- * broker may not have written yet: then it puts off the registration of partitions, and the abort overtakes it.
+ * Refused by the client itself, while what was before it is just on its way. Each right behind a commit, whose marks
+ * the broker may not have written yet: then it puts off the registration of partitions, and the abort overtakes it.
  */
 static void abort_many_times(struct bed *b)
 {

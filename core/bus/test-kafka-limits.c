@@ -242,9 +242,8 @@ static void test_queues_are_bounded_by_version(void **state)
     if (!begin(&w))
         skip();
     reader_open(&r, &w, NULL, "none");
-    /* since 2.2.0 or so; whether the loaded one has it, only it can say */
     quick = setting(r.consumer->rk, "fetch.queue.backoff.ms") > 0;
-    assert_true(quick || rd_kafka_version() < 0x02060000);
+    assert_int_equal(quick, rd_kafka_version() >= 0x020200ff);
     if (quick)
         assert_int_equal(setting(r.consumer->rk, "fetch.queue.backoff.ms"), 20);
     assert_int_equal(setting(r.consumer->rk, "queued.max.messages.kbytes"), quick ? 4096 : 16384);
