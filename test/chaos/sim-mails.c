@@ -99,7 +99,8 @@ void mails_make(struct world *w)
         w->mails[sim_random(&w->sim, w->n_early)].kind = KIND_MUTE;
         w->ledger.has_mute = true;
     }
-    if (sim_chance(&w->sim, 10)) {
+    /* not beside one that is never answered: who asks whether such an outage is over is not counted, see sim.md */
+    if (!w->ledger.has_mute && sim_chance(&w->sim, 15)) {
         w->mails[sim_random(&w->sim, w->n_early)].kind = KIND_WRECK;
         w->ledger.has_mute = true;
     }
