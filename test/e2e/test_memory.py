@@ -136,7 +136,7 @@ class Watch:
             self.in_flight.append(used)
             self.room.append(budget - used)
 
-    def wait(self, reached, timeout=60):
+    def wait(self, reached, timeout=120):
         """Until reached() holds; it can only be asked."""
         deadline = time.monotonic() + timeout
         while not reached():
@@ -210,7 +210,7 @@ def test_a_service_that_answers_429_and_then_slowly(consume, service, reader):
     held = watch.value("fragua_bytes_in_flight")
     watch.check()
     service.mode = "slow"
-    once(reader(entities, 700, timeout=60), 700)
+    once(reader(entities, 700, timeout=180), 700)
     assert reader(dead) == [] and held > MIB
     watch.end()
 
@@ -260,7 +260,7 @@ def test_a_dead_broker(fragua, kafka_bed, simulator, free_port):
     watch.wait(lambda: len(watch.in_flight) > seen + 100)
     watch.check()
     kafka_bed.up()
-    documents = kafka.read("documents", count, timeout=60)
+    documents = kafka.read("documents", count, timeout=180)
     assert len({json.loads(message.value())["id"] for message in documents}) == count
     watch.end()
     process.stop()
@@ -281,7 +281,7 @@ def test_mails_of_25_mb(fragua, kafka, new_topic, simulator, free_port, reader):
         base = f"http://127.0.0.1:{port}"
         process.wait_ready(f"{base}/livez")
         watch = Watch(process, base, budget)
-        messages = reader(documents, count, timeout=90)
+        messages = reader(documents, count, timeout=180)
         assert len({json.loads(message.value())["id"] for message in messages}) == count
         assert reader(dead) == []
         watch.end()
