@@ -99,7 +99,7 @@ struct fg_bus_producer_config {
     /*
      * The producer before this one died in a publish. Brokers have been seen to forget to end such a transaction in a
      * partition that was without a leader for a moment; what it wrote there would count with the next commit. Before it
-     * is ready, this one writes a record without key and value to every partition of its topics, and aborts.
+     * is ready, this one writes a record without value to every partition of its topics, and aborts.
      */
     bool after_death;
 };

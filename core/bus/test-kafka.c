@@ -112,6 +112,7 @@ static void test_after_a_death_every_partition_gets_an_abort(void **state)
     if (!begin(&w))
         skip();
     make_topic(&w, "after-death", 3, topic);
+    set_topic(topic, "cleanup.policy", "compact"); /* wants keys */
     name = config.transactional_id = topic;
     p = (struct writer){ .w = &w };
     assert_int_equal(fg_bus_producer_open(w.bus, &config, &events, &p, &p.producer, &err), 0);

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "bus/rdkafka/producer-private.h"
 
+#define LEFTOVER_TRIES     3
 #define INIT_SLICE_MS      1000 /* of init_transactions(), which goes on where it was when called again */
 #define END_SLICE_MS       2000 /* of commit and abort, which go on in the same way (since 2.0.0) */
 #define OFFSETS_SLICE_MS   5000 /* of sending offsets, which begins anew, with the same effect */
@@ -297,14 +298,17 @@ static size_t all_partitions(const struct fg_bus_producer *p, struct fg_bus_outg
     for (size_t i = 0; i < p->n_topics; i++)
         for (int32_t partition = 0; partition < p->partitions[i]; partition++, n++)
             if (ret)
-                ret[n] = (struct fg_bus_outgoing){.topic = p->topics[i], .tombstone = true, .partition = partition};
+                ret[n] = (struct fg_bus_outgoing){.topic = p->topics[i],
+                                                  .key = FG_SLICE("fragua"), /* compacted topics want one */
+                                                  .tombstone = true,
+                                                  .partition = partition};
     return n;
 }
 
 /*
  * Kafka 4.3.1 ends a transaction without a marker in partitions that have no leader at that moment ("likely deleted
  * already"). The records there stay open until the next marker of this producer, and count if it is a commit's. So the
- * first marker after a death is an abort's, in every partition.
+ * first marker after a death is an abort's, in every partition. One that cannot be written to, try after try, is left.
  */
 static enum verdict end_leftovers(struct fg_bus_producer *p)
 {
@@ -316,11 +320,14 @@ static enum verdict end_leftovers(struct fg_bus_producer *p)
 
     (void)all_partitions(p, messages);
     p->current = &job;
-    while (r < 0 && verdict == GOOD && !shutting(p)) {
+    for (int tries = 0; r < 0 && tries < LEFTOVER_TRIES && verdict == GOOD && !shutting(p); tries++) {
         job.failure = RD_KAFKA_RESP_ERR_NO_ERROR;
         if ((verdict = begin(&job)) != GOOD)
             break;
-        r = fg_rd_produce(&job);
+        if ((r = fg_rd_produce(&job)) < 0) {
+            fg_trouble_state(&p->trouble, &job.err);
+            fg_lane_nudge_loop(&p->lane);
+        }
         verdict = abort_transaction(&job);
     }
     p->current = NULL;
