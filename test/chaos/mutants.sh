@@ -7,7 +7,7 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 build=build-mutants
 logs=build/test-logs/mutants
-seeds=${SEEDS:-100}
+seeds=${SEEDS:-300}
 
 # name, bed
 mutants='
