@@ -97,11 +97,12 @@ struct fg_bus_producer_config {
     const char *const *topics;      /* array of n_topics: metadata is fetched at start, else the first record is late */
     size_t n_topics;
     /*
-     * The producer before this one died in a publish. Brokers have been seen to forget to end such a transaction in a
-     * partition that was without a leader for a moment; what it wrote there would count with the next commit. Before it
-     * is ready, this one writes a record without value to every partition of its topics, and aborts.
+     * The producer before this one was fenced in a publish, so that was aborted. Brokers have been seen to forget that
+     * in a partition that was without a leader for a moment; what was written there would count with the next commit.
+     * Before it is ready, this one writes a record without value to every partition of its topics, and aborts. Never
+     * after a commit of unknown outcome: the same brokers may have forgotten that.
      */
-    bool after_death;
+    bool after_abort;
 };
 
 struct fg_bus_producer_events {

@@ -98,11 +98,11 @@ static int64_t await_stable(const char *topic, int32_t partition, int64_t wanted
 }
 
 /* Should the brokers have forgotten an abort, this one's is the next marker in every partition. */
-static void test_after_a_death_every_partition_gets_an_abort(void **state)
+static void test_after_an_abort_every_partition_gets_another(void **state)
 {
     static const struct fg_bus_producer_events events = { .ready = writer_ready, .trouble = writer_trouble };
     const char *name;
-    struct fg_bus_producer_config config = { .topics = &name, .n_topics = 1, .after_death = true };
+    struct fg_bus_producer_config config = { .topics = &name, .n_topics = 1, .after_abort = true };
     struct fg_error err = FG_ERROR_NULL;
     struct writer p;
     struct world w;
@@ -111,7 +111,7 @@ static void test_after_a_death_every_partition_gets_an_abort(void **state)
     (void)state;
     if (!begin(&w))
         skip();
-    make_topic(&w, "after-death", 3, topic);
+    make_topic(&w, "after-abort", 3, topic);
     set_topic(topic, "cleanup.policy", "compact"); /* wants keys */
     name = config.transactional_id = topic;
     p = (struct writer){ .w = &w };
@@ -355,7 +355,7 @@ int main(void)
         cmocka_unit_test(test_offsets_in_transactions),
         cmocka_unit_test(test_cursors_are_accounted_for_with_their_records),
         cmocka_unit_test(test_zombie_producer_is_dead),
-        cmocka_unit_test(test_after_a_death_every_partition_gets_an_abort),
+        cmocka_unit_test(test_after_an_abort_every_partition_gets_another),
         cmocka_unit_test(test_cursors_and_offsets_of_an_old_generation_are_refused),
         cmocka_unit_test(test_refusals_are_told),
         cmocka_unit_test(test_unknown_topic_is_told),

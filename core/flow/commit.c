@@ -201,8 +201,10 @@ void fg_flow_step_outcome(struct fg_pipeline *p)
     p->is_outcome = false;
     fg_assert(batch);
     forgotten = batch->forgotten;
-    if (p->outcome == FG_BUS_DEAD)
-        p->producer_dead = p->after_death = true;
+    if (p->outcome == FG_BUS_DEAD) {
+        p->producer_dead = true;
+        p->after_abort = p->outcome_err.code == FG_E_FENCED;
+    }
     if (batch->is_mark) {
         mark_outcome(p, batch);
     } else if (forgotten) {

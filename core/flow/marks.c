@@ -52,8 +52,8 @@ void fg_flow_marks_begin(struct fg_pipeline *p)
 }
 
 /*
- * Work is about to begin on a partition. Not before: one without work has no commit either that would set its mark back,
- * and would count every restart.
+ * Work is about to begin on a partition. Not before: one without work has no commit either that would set its mark
+ * back, and would count every restart.
  */
 static void want_mark(struct fg_pipeline *p, struct fg_flow_partition *partition)
 {
@@ -66,8 +66,8 @@ static void want_mark(struct fg_pipeline *p, struct fg_flow_partition *partition
         return;
     p->careful_left = FG_FLOW_CAREFUL_RECORDS;
     fg_logf(&p->c.logger, FG_LOG_WARN,
-            "work began %u times at %s/%d without a commit: the next %zu records are handled one at a time", starts - 1,
-            partition->topic, partition->partition, p->careful_left);
+            "work began %u times at %s/%d without a commit: the next %zu records are handled one at a time",
+            starts - 1, partition->topic, partition->partition, p->careful_left);
 }
 
 /* ---- names ---- */

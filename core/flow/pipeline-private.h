@@ -366,8 +366,8 @@ struct fg_pipeline {
     bool fail;
     /* Kafka, */
     bool consumer_closing, producer_closing, producer_ready, producer_dead, consumer_paused;
-    /* after_death: a producer died in a publish, and no other has been ready since, */
-    bool after_death;
+    /* after_abort: a producer was fenced in a publish, and no other has been ready since, */
+    bool after_abort;
     /* assignment, */
     bool is_given, revoke_asked, revoke_lost, ever_assigned;
     /* marks: they are of use here; mark_wanted: within one advance(): one is to be written, */

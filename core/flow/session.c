@@ -81,7 +81,7 @@ static void producer_ready(void *arg)
 {
     struct fg_pipeline *p = arg;
     p->producer_ready = true;
-    p->after_death = false;
+    p->after_abort = false;
     fg_flow_kick(p);
 }
 
@@ -124,7 +124,7 @@ static void open_producer(struct fg_pipeline *p)
         .transactional_id = p->exactly_once ? p->transactional_id : NULL,
         .topics = p->out_topics,
         .n_topics = p->n_out_topics,
-        .after_death = p->after_death,
+        .after_abort = p->after_abort,
     };
     struct fg_error err = FG_ERROR_NULL;
 

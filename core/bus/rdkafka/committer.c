@@ -308,7 +308,8 @@ static size_t all_partitions(const struct fg_bus_producer *p, struct fg_bus_outg
 /*
  * Kafka 4.3.1 ends a transaction without a marker in partitions that have no leader at that moment ("likely deleted
  * already"). The records there stay open until the next marker of this producer, and count if it is a commit's. So the
- * first marker after a death is an abort's, in every partition. One that cannot be written to, try after try, is left.
+ * first marker after an abort that is known of is another's, in every partition. One that cannot be written to, try
+ * after try, is left.
  */
 static enum verdict end_leftovers(struct fg_bus_producer *p)
 {
@@ -349,7 +350,7 @@ void fg_rd_committer_open(struct fg_bus_producer *p)
             fg_trouble_proved(&p->trouble, true);
         for (size_t i = 0; i < p->n_topics && !shutting(p);)
             i += warm_up(p, i);
-        if (!p->transactional || !p->after_death || end_leftovers(p) == GOOD)
+        if (!p->transactional || !p->after_abort || end_leftovers(p) == GOOD)
             fg_trouble_state(&p->trouble, NULL);
     }
     p->busy = false;

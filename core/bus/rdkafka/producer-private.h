@@ -18,7 +18,7 @@ struct fg_bus_producer {
     char **topics;              /* owned array of n_topics */
     rd_kafka_topic_t **handles; /* owned array of n_topics, kept so that their metadata stays known */
     int *partitions;            /* owned array of n_topics */
-    bool after_death;           /* see fg_bus_producer_config */
+    bool after_abort;           /* see fg_bus_producer_config */
     size_t n_topics;
 
     atomic_bool shutting;      /* the committer must come to an end */

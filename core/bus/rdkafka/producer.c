@@ -79,7 +79,7 @@ static void take_config(struct fg_bus_producer *p, const struct fg_bus_producer_
     p->topics = fg_calloc(p->n_topics + 1, sizeof(*p->topics));
     p->handles = fg_calloc(p->n_topics + 1, sizeof(rd_kafka_topic_t *));
     p->partitions = fg_calloc(p->n_topics + 1, sizeof(*p->partitions));
-    p->after_death = config->after_death;
+    p->after_abort = config->after_abort;
     for (size_t i = 0; i < p->n_topics; i++) {
         p->topics[i] = strdup(config->topics[i]);
         fg_assert(p->topics[i]);
