@@ -54,17 +54,22 @@ void sim_reply_error(struct sim *s, struct fg_exchange *x, int status, const cha
 
 static void late_free(struct late *late)
 {
+    late->sim->host->svc->timer_free(late->timer);
+    free(late);
+}
+
+static void late_unlink(const struct late *late)
+{
     struct late **at = &late->sim->late;
 
     while (*at != late)
         at = &(*at)->next;
     *at = late->next;
-    late->sim->host->svc->timer_free(late->timer);
-    free(late);
 }
 
 static void late_gone(void *arg)
 {
+    late_unlink(arg);
     late_free(arg);
 }
 
@@ -76,6 +81,7 @@ static void late_over(void *arg)
     sim_handler handle = late->handle;
     struct fault fault = late->fault;
 
+    late_unlink(late);
     late_free(late);
     s->host->svc->exchange_on_gone(x, NULL, NULL);
     s->resumed = &fault;
@@ -100,9 +106,12 @@ static bool late_new(struct sim *s, struct fg_exchange *x, sim_handler handle, c
 
 void sim_late_drop(struct sim *s)
 {
-    while (s->late) {
-        struct fg_exchange *x = s->late->x;
-        late_free(s->late);
+    struct late *late, *next;
+
+    for (late = s->late, s->late = NULL; late; late = next) {
+        struct fg_exchange *x = late->x;
+        next = late->next;
+        late_free(late);
         s->host->svc->exchange_on_gone(x, NULL, NULL);
         s->host->svc->exchange_abort(x);
     }

@@ -112,14 +112,14 @@ static bool read_token(const struct sim *s, struct fg_slice token, struct place 
 static void reply_expired(struct sim *s, struct fg_exchange *x)
 {
     static const struct {
-        int status;
         const char *code;
+        int status;
         bool location;
     } ways[] = {
-        { 410, "SyncStateNotFound", false },
-        { 410, "resyncRequired", true },
-        { 400, "syncStateNotFound", false },
-        { 410, "resyncChangesApplyDifferences", true },
+        { "SyncStateNotFound", 410, false },
+        { "resyncRequired", 410, true },
+        { "syncStateNotFound", 400, false },
+        { "resyncChangesApplyDifferences", 410, true },
     };
     size_t way = s->n_expired++ % (sizeof(ways) / sizeof(ways[0]));
     struct fg_buf link = FG_BUF_INIT(65536);

@@ -148,6 +148,8 @@ static struct mail *find_earlier(const struct store *s, const struct mail *new)
 {
     const struct table *t = &s->by_id;
 
+    if (!new->id || !t->cap)
+        return NULL;
     for (size_t i = id_hash(fg_slice_of(new->id)); t->slots[i & (t->cap - 1)]; i++) {
         struct mail *m = &s->mails[t->slots[i & (t->cap - 1)] - 1];
         if (m->seq && m->seq != SEQ_REPLACED && m->folder == new->folder && strcmp(m->id, new->id) == 0)
