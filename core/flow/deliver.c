@@ -49,9 +49,15 @@ static void release(struct fg_pipeline *p)
     }
 }
 
+/* Our milliseconds are cut off, not rounded: one more, so that nobody is asked too soon by a part of one. */
+static uint64_t told_to_wait(const struct fg_error *err)
+{
+    return err->retry_after_ms ? err->retry_after_ms + 1u : 0;
+}
+
 static void outage(struct fg_pipeline *p, bool probe, const struct fg_error *err)
 {
-    uint64_t now = fg_env_now_ms(p->env), until = now + err->retry_after_ms;
+    uint64_t now = fg_env_now_ms(p->env), until = now + told_to_wait(err);
 
     if (!p->outage || probe) {
         uint64_t at_least = now + fg_flow_outage_jitter(p, p->outage_attempt);
@@ -152,7 +158,9 @@ static void item_failed(struct fg_item *item, bool probe, const struct fg_error 
         enqueue(p, item);
     } else if (!slot->dead && err->retriable && item->attempts < p->c.attempts) {
         wait = fg_flow_jitter(p, item->attempts - 1);
-        item->due_ms = fg_env_now_ms(p->env) + (wait > err->retry_after_ms ? wait : err->retry_after_ms);
+        if (wait < told_to_wait(err))
+            wait = told_to_wait(err);
+        item->due_ms = fg_env_now_ms(p->env) + wait;
         item->queued = FG_ITEM_RETRY;
         fg_list_append(&p->sink_retries, &item->link);
         fg_metric_add(p->m.redelivered, 1);
