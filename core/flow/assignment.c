@@ -235,17 +235,12 @@ void fg_flow_recover(struct fg_pipeline *p)
     p->aborts_in_row++;
 }
 
-/* Not before the next producer is ready: its start ends the transaction of the one that died. */
-static bool may_ask(const struct fg_pipeline *p)
-{
-    return p->producer && p->producer_ready && !p->producer_dead;
-}
-
 void fg_flow_step_recover(struct fg_pipeline *p)
 {
     bool unsure = p->unsure && p->assignment == FG_ASSIGN_WORKING;
 
-    if (!p->recovering || p->publishing || (unsure && !may_ask(p)))
+    /* unsure: not before the next producer is ready, whose start ends the transaction of the one that died */
+    if (!p->recovering || p->publishing || (unsure && !fg_flow_producer_ready(p)))
         return;
     p->recovering = p->unsure = false;
     if (p->assignment != FG_ASSIGN_WORKING || !p->consumer || fg_mutant("no-rewind"))

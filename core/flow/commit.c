@@ -228,11 +228,6 @@ void fg_flow_commit_cut(struct fg_pipeline *p)
     p->is_outcome = false;
 }
 
-static bool is_producer_ready(const struct fg_pipeline *p)
-{
-    return p->producer && p->producer_ready && !p->producer_dead;
-}
-
 static bool is_ready(const struct fg_pipeline *p, const struct fg_flow_batch *batch)
 {
     if (!batch || !batch->closed)
@@ -274,7 +269,7 @@ void fg_flow_step_commit(struct fg_pipeline *p)
 
     if (p->publishing || p->fail || p->recovering || p->phase != FG_PHASE_UP)
         return;
-    if (p->needs_producer && !is_producer_ready(p))
+    if (p->needs_producer && !fg_flow_producer_ready(p))
         return;
     if (p->mark_wanted)
         begin_mark(p);

@@ -33,7 +33,7 @@ static struct fg_slice text_copy(struct fg_flow_publish *out, struct fg_slice s)
     return fg_slice_make(copy, s.len);
 }
 
-__attribute__((format(printf, 2, 3))) static struct fg_slice textf(struct fg_flow_publish *out, const char *format, ...)
+const char *fg_flow_publish_text(struct fg_flow_publish *out, const char *format, ...)
 {
     struct fg_buf buf = FG_BUF_INIT(FG_CURSOR_KEY_MAX * 4);
     struct fg_slice s;
@@ -45,23 +45,10 @@ __attribute__((format(printf, 2, 3))) static struct fg_slice textf(struct fg_flo
     fg_assert(!buf.failed);
     s = text_copy(out, fg_buf_slice(&buf));
     fg_buf_deinit(&buf);
-    return s;
-}
-
-const char *fg_flow_publish_text(struct fg_flow_publish *out, const char *format, ...)
-{
-    struct fg_buf buf = FG_BUF_INIT(FG_BUS_METADATA_MAX);
-    struct fg_slice s;
-    va_list ap;
-
-    va_start(ap, format);
-    fg_buf_vprintf(&buf, format, ap);
-    va_end(ap);
-    fg_assert(!buf.failed);
-    s = text_copy(out, fg_buf_slice(&buf));
-    fg_buf_deinit(&buf);
     return s.ptr;
 }
+
+#define textf(...) fg_slice_of(fg_flow_publish_text(__VA_ARGS__))
 
 void fg_flow_publish_deinit(struct fg_flow_publish *out)
 {

@@ -404,6 +404,7 @@ const char *fg_flow_code_name(int code);  /* enum fg_code as a label: "auth", "n
 void fg_flow_step_session(struct fg_pipeline *p);
 bool fg_flow_open_consumer(struct fg_pipeline *p);
 bool fg_flow_is_stopped(const struct fg_pipeline *p);
+bool fg_flow_producer_ready(const struct fg_pipeline *p);
 struct fg_flow_call *fg_flow_call_new(struct fg_pipeline *p);
 /* Frees the call. NULL: nobody waits any more. */
 struct fg_pipeline *fg_flow_call_end(struct fg_flow_call *call);

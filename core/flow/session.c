@@ -116,6 +116,11 @@ static void consumer_closed(void *arg)
     fg_flow_kick(p);
 }
 
+bool fg_flow_producer_ready(const struct fg_pipeline *p)
+{
+    return p->producer && p->producer_ready && !p->producer_dead;
+}
+
 static void open_producer(struct fg_pipeline *p)
 {
     static const struct fg_bus_producer_events events = {.ready = producer_ready, .trouble = producer_trouble};
