@@ -18,7 +18,7 @@ static bool is_full(const struct fg_flow_batch *batch)
     return batch->n_slots >= batch->p->c.commit_records || batch->bytes >= batch->p->c.commit_bytes;
 }
 
-static struct fg_flow_batch *batch_new(struct fg_pipeline *p, struct fg_list *before)
+struct fg_flow_batch *fg_flow_batch_alloc(struct fg_pipeline *p)
 {
     struct fg_flow_batch *batch = fg_calloc(1, sizeof(*batch));
 
@@ -28,6 +28,13 @@ static struct fg_flow_batch *batch_new(struct fg_pipeline *p, struct fg_list *be
     fg_list_init(&batch->slots);
     fg_list_init(&batch->moves);
     fg_list_init(&batch->out.texts);
+    return batch;
+}
+
+static struct fg_flow_batch *batch_new(struct fg_pipeline *p, struct fg_list *before)
+{
+    struct fg_flow_batch *batch = fg_flow_batch_alloc(p);
+
     fg_list_append(before, &batch->link);
     p->n_batches++;
     return batch;
@@ -192,11 +199,6 @@ static struct fg_slot *slot_at(struct fg_list *link)
     return fg_container_of(link, struct fg_slot, link);
 }
 
-static bool has_ended(const struct fg_slot *slot)
-{
-    return slot->state == FG_SLOT_DONE || slot->state == FG_SLOT_DROPPED || slot->state == FG_SLOT_DEAD;
-}
-
 static void move_slot(struct fg_slot *slot, struct fg_flow_batch *to)
 {
     struct fg_flow_batch *from = slot->batch;
@@ -221,11 +223,11 @@ static void cut(struct fg_flow_batch *batch)
 {
     struct fg_flow_batch *head;
 
-    if (batch->p->c.source || batch->p->careful_left || !has_ended(slot_at(batch->slots.next)))
+    if (batch->p->c.source || fg_flow_slot_is_open(slot_at(batch->slots.next)))
         return;
     head = batch_new(batch->p, &batch->link);
     head->closed = true;
-    while (has_ended(slot_at(batch->slots.next)))
+    while (!fg_flow_slot_is_open(slot_at(batch->slots.next)))
         move_slot(slot_at(batch->slots.next), head);
     batch->opened_ms = slot_at(batch->slots.next)->arrived_ms;
 }

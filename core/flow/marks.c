@@ -51,6 +51,11 @@ void fg_flow_marks_begin(struct fg_pipeline *p)
         p->partitions[i].wants_mark = p->partitions[i].marked = p->partitions[i].has_name = false;
 }
 
+static bool needs_mark(const struct fg_flow_partition *partition)
+{
+    return !partition->marked && !partition->moved;
+}
+
 /*
  * Work is about to begin on a partition. Not before: one without work has no commit either that would set its mark
  * back, and would count every restart.
@@ -110,18 +115,13 @@ static unsigned hits_of(const struct fg_flow_partition *partition, const struct 
 
 /* ---- the gate ---- */
 
-static bool is_open(const struct fg_slot *slot)
-{
-    return slot->state == FG_SLOT_WORK || slot->state == FG_SLOT_SINK;
-}
-
 static const struct fg_slot *oldest_open(const struct fg_pipeline *p)
 {
     for (struct fg_list *b = p->batches.next; b != &p->batches; b = b->next) {
         const struct fg_flow_batch *batch = fg_container_of(b, struct fg_flow_batch, link);
         for (struct fg_list *l = batch->slots.next; l != &batch->slots && batch->n_open; l = l->next) {
             const struct fg_slot *slot = fg_container_of(l, struct fg_slot, link);
-            if (is_open(slot))
+            if (fg_flow_slot_is_open(slot))
                 return slot;
         }
     }
@@ -161,7 +161,7 @@ bool fg_flow_may_handle(struct fg_pipeline *p, struct fg_slot *slot)
     partition = partition_of(p, slot);
     if (!partition)
         return true; /* it is gone, and so will be the slot */
-    if (!partition->marked && !partition->moved) {
+    if (needs_mark(partition)) {
         want_mark(p, partition);
         return false;
     }
@@ -239,8 +239,8 @@ static void want_marks(struct fg_pipeline *p)
         const struct fg_flow_batch *batch = fg_container_of(b, struct fg_flow_batch, link);
         for (struct fg_list *l = batch->slots.next; l != &batch->slots; l = l->next) {
             const struct fg_slot *slot = fg_container_of(l, struct fg_slot, link);
-            struct fg_flow_partition *partition = is_open(slot) ? partition_of(p, slot) : NULL;
-            if (partition && !partition->marked && !partition->moved && !partition->wants_mark)
+            struct fg_flow_partition *partition = fg_flow_slot_is_open(slot) ? partition_of(p, slot) : NULL;
+            if (partition && needs_mark(partition) && !partition->wants_mark)
                 want_mark(p, partition);
         }
     }
@@ -248,16 +248,11 @@ static void want_marks(struct fg_pipeline *p)
 
 struct fg_flow_batch *fg_flow_mark_build(struct fg_pipeline *p)
 {
-    struct fg_flow_batch *mark = fg_calloc(1, sizeof(*mark));
-    struct fg_flow_publish *out = &mark->out;
+    struct fg_flow_batch *mark = fg_flow_batch_alloc(p);
 
-    mark->p = p;
     mark->is_mark = mark->closed = mark->forgotten = true; /* forgotten: it stands in no list */
     mark->epoch = p->epoch;
-    fg_list_init(&mark->slots);
-    fg_list_init(&mark->moves);
-    fg_list_init(&out->texts);
-    out->offsets = fg_calloc(p->n_partitions + 1, sizeof(*out->offsets));
+    mark->out.offsets = fg_calloc(p->n_partitions + 1, sizeof(*mark->out.offsets));
     want_marks(p);
     for (size_t i = 0; i < p->n_partitions; i++)
         add_mark(p, mark, &p->partitions[i]);

@@ -424,12 +424,17 @@ struct fg_flow_partition *fg_flow_partition_find(struct fg_pipeline *p, const ch
 bool fg_flow_accepts(const struct fg_pipeline *p); /* what arrives now counts */
 
 /* batch.c */
+struct fg_flow_batch *fg_flow_batch_alloc(struct fg_pipeline *p); /* in no list */
 struct fg_flow_batch *fg_flow_batch_open(
     struct fg_pipeline *p); /* the one that takes slots; made where there is none */
 struct fg_slot *fg_flow_batch_add(struct fg_flow_batch *batch, struct fg_record *in); /* takes over the reference */
 void fg_flow_batch_free(struct fg_flow_batch *batch);
 void fg_flow_forget(struct fg_pipeline *p);
 void fg_flow_step_close(struct fg_pipeline *p); /* closes batches by the rules */
+static inline bool fg_flow_slot_is_open(const struct fg_slot *slot) /* it has not ended */
+{
+    return slot->state == FG_SLOT_WORK || slot->state == FG_SLOT_SINK;
+}
 /* The ends of a slot. settled: all its items have their results. */
 void fg_flow_slot_settled(struct fg_slot *slot);
 void fg_flow_slot_dropped(struct fg_slot *slot);

@@ -9,27 +9,10 @@
 
 #include "../../test/model/flow-rig.h"
 
-static void put_many(struct rig *rig, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++) {
-        char key[16], value[32];
-        (void)snprintf(key, sizeof(key), "k%u", i % 4);
-        (void)snprintf(value, sizeof(value), "k%u-%u", i % 4, i / 4);
-        rig_put(rig, key, value);
-    }
-}
-
 static void expect_exactly(struct rig *rig, unsigned n)
 {
-    for (unsigned i = 0; i < n; i++) {
-        char key[16], value[32];
-        const struct model_record *r;
-        (void)snprintf(key, sizeof(key), "k%u", i % 4);
-        (void)snprintf(value, sizeof(value), "k%u-%u!", i % 4, i / 4);
-        r = rig_seen(rig, "out", key, i / 4);
-        assert_non_null(r);
-        assert_true(fg_slice_is(r->value, value));
-    }
+    for (unsigned i = 0; i < n; i++)
+        assert_non_null(rig_seen_numbered(rig, i));
     assert_int_equal(model_count(model_topic(&rig->bus, "out", 1)), n);
     assert_int_equal(model_count(model_topic(&rig->bus, "dead", 1)), 0);
 }
@@ -41,7 +24,7 @@ static void an_outage_obeys_retry_after_then_delivers_all(void **state)
 
     rig_init(&rig, 1);
     rig_use_sink(&rig);
-    put_many(&rig, 100);
+    rig_put_numbered(&rig, 0, 100);
     rig.outage_until_ms = 25000;
     rig.retry_after_ms = 5000;
     rig_open(&rig);
@@ -71,7 +54,7 @@ static void retry_after_outlives_a_failure_of_the_pipeline(void **state)
     fg_error_set(&dead, FG_E_FENCED, FG_ERROR_FATAL, "the consumer is dead");
     rig_init(&rig, 9);
     rig_use_sink(&rig);
-    put_many(&rig, 40);
+    rig_put_numbered(&rig, 0, 40);
     rig.outage_until_ms = 4000;
     rig.retry_after_ms = 20000;
     rig_open(&rig);
@@ -94,7 +77,7 @@ static void an_outage_without_a_word_is_tried_with_back_off(void **state)
 
     rig_init(&rig, 2);
     rig_use_sink(&rig);
-    put_many(&rig, 40);
+    rig_put_numbered(&rig, 0, 40);
     rig.outage_until_ms = 600000;
     rig_open(&rig);
     sim_run_for(&rig.sim, 599000);
@@ -111,7 +94,7 @@ static void a_service_that_hangs_costs_no_record_its_attempts(void **state)
 
     rig_init(&rig, 4);
     rig_use_sink(&rig);
-    put_many(&rig, 40);
+    rig_put_numbered(&rig, 0, 40);
     rig.silent_until_ms = 600000;
     rig_open(&rig);
     assert_true(rig_until_state(&rig, FG_PIPELINE_TROUBLED, 5000));
@@ -133,7 +116,7 @@ static void records_that_the_service_never_answers_hold_nobody_for_ever(void **s
         rig_use_sink(&rig);
         for (size_t i = 0; i < n_mute; i++)
             rig_put(&rig, "mute", "mute");
-        put_many(&rig, 40);
+        rig_put_numbered(&rig, 0, 40);
         rig_open(&rig);
         assert_true(rig_until_count(&rig, "dead", n_mute, 600000));
         assert_true(rig_until_count(&rig, "out", 40, 60000));
@@ -151,7 +134,7 @@ static void a_record_that_is_never_answered_does_not_slow_a_sink_that_takes_one_
         rig_use_sink(&rig);
         rig.limits = (struct fg_sink_limits){1, 1u << 20, 1};
         rig_put(&rig, "mute", "mute");
-        put_many(&rig, 200);
+        rig_put_numbered(&rig, 0, 200);
         rig_open(&rig);
         assert_true(rig_until_count(&rig, "dead", 1, 5000)); /* after a few others, not after all that wait */
         assert_true(rig_until_count(&rig, "out", 200, 60000));
@@ -170,7 +153,7 @@ static void an_abort_gives_the_same_output_once(void **state)
         rig.config.commit_records = 10;
         model_fault(&rig.bus, seed % 3 ? MODEL_FAULT_NONE : MODEL_FAULT_ABORT);
         model_fault(&rig.bus, MODEL_FAULT_ABORT);
-        put_many(&rig, 100);
+        rig_put_numbered(&rig, 0, 100);
         rig_open(&rig);
         assert_true(rig_until_count(&rig, "out", 100, 60000));
         sim_run_for(&rig.sim, 500);
@@ -189,7 +172,7 @@ static void a_dead_producer_is_opened_anew(void **state)
     rig.config.commit_records = 10;
     model_fault(&rig.bus, MODEL_FAULT_NONE);
     model_fault(&rig.bus, MODEL_FAULT_DEAD);
-    put_many(&rig, 100);
+    rig_put_numbered(&rig, 0, 100);
     rig_open(&rig);
     assert_true(rig_until_count(&rig, "out", 100, 60000));
     sim_run_for(&rig.sim, 500);
@@ -216,7 +199,7 @@ static void a_commit_of_unknown_outcome_is_neither_lost_nor_doubled(void **state
         model_fault(&rig.bus, faults[seed % 3]);
         model_fault(&rig.bus, MODEL_FAULT_NONE);
         model_fault(&rig.bus, faults[seed / 3 % 3]);
-        put_many(&rig, 100);
+        rig_put_numbered(&rig, 0, 100);
         rig_open(&rig);
         assert_true(rig_until_count(&rig, "out", 100, 120000));
         sim_run_for(&rig.sim, 500);
@@ -235,7 +218,7 @@ static void a_record_too_large_for_its_topic_is_a_dead_letter(void **state)
     rig_init(&rig, 13);
     model_topic(&rig.bus, "out", 2)->message_bytes_max = 2000;
     memset(big, 'x', sizeof(big) - 1);
-    put_many(&rig, 20);
+    rig_put_numbered(&rig, 0, 20);
     rig_put(&rig, "big", big);
     rig_open(&rig);
     assert_true(rig_until_count(&rig, "dead", 1, 10000));
@@ -261,7 +244,7 @@ static void a_dead_letter_too_large_goes_without_its_value(void **state)
     model_topic(&rig.bus, "dead", 1)->message_bytes_max = 1000;
     memset(big, 'x', sizeof(big) - 1);
     model_write(&rig.bus, "in", -1, fg_slice_of("big"), fg_slice_of(big), NULL, 0);
-    put_many(&rig, 20);
+    rig_put_numbered(&rig, 0, 20);
     rig_open(&rig);
     assert_true(rig_until_count(&rig, "dead", 1, 10000));
     assert_true(rig_until_count(&rig, "out", 20, 10000));
@@ -286,7 +269,7 @@ static void whatever_breaks_the_output_is_exact(void **state)
         rig.bus.abort_percent = 15;
         rig.bus.dead_percent = 5;
         rig.sink_ms_max = seed % 30;
-        put_many(&rig, 120);
+        rig_put_numbered(&rig, 0, 120);
         rig_open(&rig);
         for (int i = 0; i < 8; i++) {
             sim_run_for(&rig.sim, sim_random(&rig.sim, 300));
@@ -311,7 +294,7 @@ static void a_missing_topic_fails_until_it_is_there(void **state)
 
     rig_init(&rig, 4);
     rig.outputs[1].topic = "later";
-    put_many(&rig, 4);
+    rig_put_numbered(&rig, 0, 4);
     rig_open(&rig);
     assert_true(rig_until_state(&rig, FG_PIPELINE_FAILED, 1000));
     assert_non_null(strstr(rig_status(&rig).trouble.text, "topic \"later\" does not exist: create it"));
@@ -329,7 +312,7 @@ static void kafka_away_at_start_is_trouble_not_failure(void **state)
 
     rig_init(&rig, 5);
     rig.bus.away = true;
-    put_many(&rig, 4);
+    rig_put_numbered(&rig, 0, 4);
     rig_open(&rig);
     assert_true(rig_until_state(&rig, FG_PIPELINE_TROUBLED, 1000));
     assert_string_equal(rig_status(&rig).trouble_node, "kafka");
@@ -417,19 +400,14 @@ static void a_pause_takes_nothing_in(void **state)
     rig_init(&rig, 10);
     rig_use_sink(&rig);
     rig_open(&rig);
-    put_many(&rig, 20);
+    rig_put_numbered(&rig, 0, 20);
     assert_true(rig_until_count(&rig, "out", 20, 5000));
     fg_pipeline_pause(rig.pipeline);
     fg_pipeline_pause(rig.pipeline);
     assert_true(rig_until_state(&rig, FG_PIPELINE_PAUSED, 1000));
     sim_run_for(&rig.sim, 100);
     before = rig_status(&rig).records_in;
-    for (unsigned i = 20; i < 60; i++) {
-        char key[16], value[32];
-        (void)snprintf(key, sizeof(key), "k%u", i % 4);
-        (void)snprintf(value, sizeof(value), "k%u-%u", i % 4, i / 4);
-        rig_put(&rig, key, value);
-    }
+    rig_put_numbered(&rig, 20, 60);
     sim_run_for(&rig.sim, 5000);
     assert_int_equal(rig_status(&rig).records_in, before);
     assert_int_equal(rig_status(&rig).in_flight_records, 0);
@@ -475,7 +453,7 @@ static void a_stop_drains(void **state)
         rig_use_sink(&rig);
         rig_use_transform(&rig);
         rig.sink_ms_max = 50;
-        put_many(&rig, 100);
+        rig_put_numbered(&rig, 0, 100);
         rig_open(&rig);
         assert_true(rig_until_count(&rig, "out", 1 + seed % 60, 10000));
         rig_stop(&rig, false);
@@ -527,7 +505,7 @@ static void stop_may_be_called_in_any_state_and_twice(void **state)
 
         rig_init(&rig, at + 1);
         rig_use_sink(&rig);
-        put_many(&rig, 20);
+        rig_put_numbered(&rig, 0, 20);
         rig_put(&rig, "k0", "hang");
         rig_open(&rig);
         sim_run_for(&rig.sim, at);

@@ -152,6 +152,27 @@ void rig_put(struct rig *rig, const char *key, const char *value)
     model_write(&rig->bus, "in", -1, fg_slice_of(key), fg_slice_of(value), headers, 2);
 }
 
+void rig_put_numbered(struct rig *rig, unsigned from, unsigned to)
+{
+    for (unsigned i = from; i < to; i++) {
+        char key[16], value[32];
+        (void)snprintf(key, sizeof(key), "k%u", i % 4);
+        (void)snprintf(value, sizeof(value), "k%u-%u", i % 4, i / 4);
+        rig_put(rig, key, value);
+    }
+}
+
+const struct model_record *rig_seen_numbered(struct rig *rig, unsigned i)
+{
+    const struct model_record *r;
+    char key[16], value[32];
+
+    (void)snprintf(key, sizeof(key), "k%u", i % 4);
+    (void)snprintf(value, sizeof(value), "k%u-%u!", i % 4, i / 4);
+    r = rig_seen(rig, "out", key, i / 4);
+    return r && fg_slice_is(r->value, value) ? r : NULL;
+}
+
 struct wish {
     struct rig *rig;
     struct model_topic *topic;
