@@ -140,11 +140,11 @@ static bool is_outage(const struct fg_pipeline *p, const struct fg_item *item, c
     return !is_last(p) && (item->silences < FG_FLOW_SILENCES || !all_suspect(p));
 }
 
-static void item_failed(struct fg_item *item, bool probe, const struct fg_error *err)
+/* @out: it is the sink's trouble, not this record's. */
+static void item_failed(struct fg_item *item, bool probe, bool out, const struct fg_error *err)
 {
     struct fg_slot *slot = item->slot;
     struct fg_pipeline *p = slot->batch->p;
-    bool out = is_outage(p, item, err);
     uint64_t wait;
 
     if (out) {
@@ -197,7 +197,7 @@ void fg_delivery_done(struct fg_delivery *delivery, size_t i, struct fg_record *
 {
     struct fg_pipeline *p = delivery->p;
     struct fg_item *item;
-    bool ok = !err || err->code == FG_E_NONE;
+    bool ok = !err || err->code == FG_E_NONE, out;
 
     fg_assert(delivery->magic == DELIVERY_MAGIC);
     item = i < delivery->n ? delivery->entries[i].item : NULL;
@@ -219,7 +219,8 @@ void fg_delivery_done(struct fg_delivery *delivery, size_t i, struct fg_record *
             p->probing = false;
     }
     fg_flow_kick(p);
-    if (ok || !is_outage(p, item, err)) {
+    out = !ok && is_outage(p, item, err);
+    if (!out) {
         if (delivery->probe)
             outage_over(p);
         if (ok || err->code != FG_E_TIMEOUT)
@@ -236,7 +237,7 @@ void fg_delivery_done(struct fg_delivery *delivery, size_t i, struct fg_record *
         enqueue(p, item);
         fg_flow_fail(p, p->c.sink->node, err);
     } else {
-        item_failed(item, delivery->probe, err);
+        item_failed(item, delivery->probe, out, err);
     }
 }
 
@@ -327,7 +328,7 @@ static void send(struct fg_pipeline *p)
     for (size_t i = 0; i < n; i++) {
         struct fg_item *item = item_at(fg_list_pop(&p->to_sink));
         item->queued = FG_ITEM_FREE;
-        if (item->attempts + item->silences == 0)
+        if (!is_suspect(item))
             item->answers_first = item->answers_seen = p->sink_answers;
         item->answers_before = item->answers_seen;
         item->answers_seen = p->sink_answers;
