@@ -19,6 +19,7 @@ struct fg_http_request;
 struct fg_http_response;
 struct fg_exchange;
 struct fg_follow;
+struct fg_events;
 struct fg_host;
 
 enum fg_log_level { FG_LOG_ERROR, FG_LOG_WARN, FG_LOG_INFO, FG_LOG_DEBUG };
@@ -33,6 +34,7 @@ enum fg_report {
     FG_REPORT_METRICS,   /* Prometheus text exposition 0.0.4 */
     FG_REPORT_OPENAPI,   /* OpenAPI 3.1 of every route that is mounted */
     FG_REPORT_CONFIG,    /* the running file as JSON, secrets redacted */
+    FG_REPORT_RELOADS,   /* GET /v1/reloads; with a number as the name: the reload that made, or was to make, it */
 };
 
 typedef void (*fg_timer_cb)(void *arg);
@@ -44,6 +46,10 @@ typedef void (*fg_key_cb)(void *arg, struct fg_slice key);
 typedef void (*fg_follow_cb)(void *arg, const struct fg_record_view *message, int32_t partition, int64_t offset);
 /* @res: borrowed for the length of the call, NULL when there was no answer. @err: set exactly when res is NULL. */
 typedef void (*fg_http_done_cb)(void *arg, const struct fg_http_response *res, const struct fg_error *err);
+/* @code: enum fg_code; FG_E_NONE: it runs, or nothing had changed. @report: JSON, as FG_REPORT_RELOADS has it. */
+typedef void (*fg_reload_cb)(void *arg, int code, struct fg_slice report);
+/* @event: "reload" or "pipeline". @data: a JSON object without line ends. Both are borrowed for the call. */
+typedef void (*fg_event_cb)(void *arg, const char *event, struct fg_slice data);
 
 /* The service table. New members only at the end; `size` tells a newer plugin what an older host lacks. */
 struct fg_services {
@@ -148,6 +154,18 @@ struct fg_services {
      * as their parent. It is charged already. res->body stays valid as long as the record. NULL: the body is empty.
      */
     struct fg_record *(*http_take_body)(struct fg_host *host, const struct fg_http_response *res);
+
+    /*
+     * control: reads the pipeline file again and goes over to it; done() once, later. It may tell of a reload that was
+     * asked for meanwhile: they become one. NULL in a host that cannot. Negative with err: not now.
+     */
+    int (*reload)(struct fg_host *host, fg_reload_cb done, void *arg, struct fg_error *err);
+    /* What a reload with this text instead of the file's would do, with its faults. Changes nothing. @text: copied. */
+    int (*dry_run)(struct fg_host *host, struct fg_slice text, fg_reload_cb done, void *arg, struct fg_error *err);
+    void (*reload_forget)(struct fg_host *host, void *arg); /* done() with this arg is not called any more */
+    /* control: what happens in the process, until events_stop(); never called from inside another call */
+    struct fg_events *(*events)(struct fg_host *host, fg_event_cb cb, void *arg);
+    void (*events_stop)(struct fg_events *events); /* NULL allowed */
 };
 
 /* One for each instance. The host embeds it in a struct of its own. */
