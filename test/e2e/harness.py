@@ -57,6 +57,10 @@ class Output:
     def text(self):
         return "\n".join(self.lines)
 
+    @property
+    def tail(self):
+        return "\n".join(self.lines[-TAIL_LINES:])
+
 
 class Process:
     """A running program. Its stdout and stderr go to NAME.out and NAME.err in `folder` and can be waited for.
@@ -88,10 +92,10 @@ class Process:
         return self._popen.poll()
 
     def describe(self):
-        """What a failed assertion should show: the command, how it ended, and the end of its stderr."""
+        """What a failed assertion should show: the command, how it ended, and the end of what it said."""
         state = "running" if self.running else f"ended with {self.code}"
-        tail = "\n".join(self.stderr.lines[-TAIL_LINES:])
-        return f"{self.name} ({' '.join(self.argv)}) {state}; the end of its stderr:\n{tail}"
+        told = f"{self.name} ({' '.join(self.argv)}) {state}; the end of its stderr:\n" + self.stderr.tail
+        return f"{told}\nthe end of its stdout:\n{self.stdout.tail}" if self.stdout.lines else told
 
     def _streams_open(self):
         return self.stdout.thread.is_alive() or self.stderr.thread.is_alive()
