@@ -148,7 +148,7 @@ static void load_node(struct loading *l, const struct fg_conf_node *map, uint32_
         fault(l, map, "`%s` needs `plugin: NAME` and its options", name);
         return;
     }
-    if (fg_plugin_load(l->plugins, plugin->text, &ret->file, &err) < 0) {
+    if (fg_plugin_load(l->plugins, plugin->text, NULL, &ret->file, &err) < 0) {
         fault(l, plugin, "%s", err.text);
         return;
     }

@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -229,8 +230,17 @@ static int handshake(const struct fg_plugin *found, const char *name, struct fg_
     return check_options(ret, name, err);
 }
 
-int fg_plugin_load(const struct fg_plugin_path *path, const char *name, struct fg_plugin_file **ret,
-                   struct fg_error *err)
+static int check_pin(const char *name, const char *wanted, const char *found, struct fg_error *err)
+{
+    if (strlen(wanted) != FG_SHA256_HEX_SIZE - 1 || strspn(wanted, "0123456789abcdefABCDEF") != FG_SHA256_HEX_SIZE - 1)
+        REFUSE("plugin \"%s\": `sha256` is 64 hex digits, as `sha256sum %s.so` prints", name, name);
+    if (strcasecmp(wanted, found) != 0)
+        REFUSE("plugin \"%s\" is another file than `sha256` says: it has %s", name, found);
+    return 0;
+}
+
+int fg_plugin_load(const struct fg_plugin_path *path, const char *name, const char *sha256,
+                   struct fg_plugin_file **ret, struct fg_error *err)
 {
     struct fg_plugin_file *file;
     const struct fg_plugin *found;
@@ -245,6 +255,9 @@ int fg_plugin_load(const struct fg_plugin_path *path, const char *name, struct f
         r = fg_raise(fg_error_set(err, FG_E_NOT_FOUND, 0, "cannot read \"%s\": %s", file->path, fg_errno_text(errno)));
         goto out;
     }
+    r = sha256 ? check_pin(name, sha256, file->sha256, err) : 0;
+    if (r < 0)
+        goto out;
     if (path->loading)
         path->loading(path->loading_arg, name);
     file->handle = dlopen(file->path, RTLD_NOW | RTLD_LOCAL);

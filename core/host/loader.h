@@ -33,13 +33,14 @@ struct fg_plugin_file {
 
 /*
  * fg_plugin_load() - find NAME.so, load it, and check what it says of itself
+ * @sha256: the file's bytes must have this hash, 64 hex digits; looked at before anything of the file runs. NULL: any
  *
- * Each refusal has its own text: no such file (with the folders searched and the nearest name), not a shared object, no
- * symbol `fragua_plugin`, not a plugin (magic), other ABI (both numbers), too small, unknown kind, other name, missing
- * callback (which), bad option table.
+ * Each refusal has its own text: no such file (with the folders searched and the nearest name), other hash, not a shared
+ * object, no symbol `fragua_plugin`, not a plugin (magic), other ABI (both numbers), too small, unknown kind, other name,
+ * missing callback (which), bad option table.
  */
-int fg_plugin_load(const struct fg_plugin_path *path, const char *name, struct fg_plugin_file **ret,
-                   struct fg_error *err);
+int fg_plugin_load(const struct fg_plugin_path *path, const char *name, const char *sha256,
+                   struct fg_plugin_file **ret, struct fg_error *err);
 struct fg_plugin_file *fg_plugin_file_ref(struct fg_plugin_file *file);
 struct fg_plugin_file *fg_plugin_file_unref(struct fg_plugin_file *file);
 const char *fg_kind_name(uint32_t kind); /* "source" ...; "unknown" */

@@ -112,7 +112,7 @@ __attribute__((noreturn)) static void child(const struct trial *t, int fd)
     if (t->file)
         try_file(t, &told, fd);
     else
-        (void)fg_plugin_load(&told, t->name, &file, NULL); /* why it is refused, the parent finds too */
+        (void)fg_plugin_load(&told, t->name, NULL, &file, NULL); /* why it is refused, the parent finds too */
     say(fd, 'D', "");
     _exit(0);
 }
@@ -237,5 +237,5 @@ int fg_plugin_probe(const struct fg_plugin_path *plugins, const char *name, stru
     const struct trial t = { .plugins = plugins, .name = name };
     int r = try_in_child(&t, err);
 
-    return fg_pass(r < 0 ? r : fg_plugin_load(plugins, name, ret, err));
+    return fg_pass(r < 0 ? r : fg_plugin_load(plugins, name, NULL, ret, err));
 }

@@ -26,7 +26,7 @@ static void expect_refusal(const char *name, int code, const char *text)
     struct fg_plugin_file *file = NULL;
     struct fg_error err = FG_ERROR_NULL;
 
-    assert_true(fg_plugin_load(&path, name, &file, &err) < 0);
+    assert_true(fg_plugin_load(&path, name, NULL, &file, &err) < 0);
     assert_null(file);
     assert_int_equal(err.code, code);
     if (!strstr(err.text, text))
@@ -64,7 +64,7 @@ static void a_good_plugin_says_what_it_is(void **state)
     struct fg_plugin_path path = test_path();
     struct fg_plugin_file *file;
 
-    assert_int_equal(fg_plugin_load(&path, "good-order", &file, NULL), 0);
+    assert_int_equal(fg_plugin_load(&path, "good-order", NULL, &file, NULL), 0);
     assert_string_equal(file->plugin.name, "good-order");
     assert_string_equal(fg_kind_name(file->plugin.kind), "control");
     assert_int_equal(strlen(file->sha256), 64);
