@@ -7,15 +7,27 @@
 void fg_budget_init(struct fg_budget *budget, size_t limit)
 {
     atomic_init(&budget->used, 0);
-    budget->limit = limit;
+    atomic_init(&budget->limit, limit);
     fg_list_init(&budget->waiters);
+}
+
+void fg_budget_set_limit(struct fg_budget *budget, size_t limit)
+{
+    atomic_store_explicit(&budget->limit, limit, memory_order_relaxed);
+    fg_budget_wake(budget);
+}
+
+size_t fg_budget_limit(const struct fg_budget *budget)
+{
+    return atomic_load_explicit((atomic_size_t *)&budget->limit, memory_order_relaxed);
 }
 
 bool fg_budget_try_charge(struct fg_budget *budget, size_t bytes)
 {
+    size_t limit = fg_budget_limit(budget);
     size_t used = atomic_load_explicit(&budget->used, memory_order_relaxed);
     do {
-        if (used >= budget->limit || bytes > budget->limit - used)
+        if (used >= limit || bytes > limit - used)
             return false;
     } while (!atomic_compare_exchange_weak_explicit(&budget->used, &used, used + bytes, memory_order_relaxed,
                                                     memory_order_relaxed));
@@ -41,12 +53,14 @@ size_t fg_budget_used(const struct fg_budget *budget)
 
 bool fg_budget_has_room(const struct fg_budget *budget)
 {
-    return fg_budget_used(budget) < budget->limit - budget->limit / 4;
+    size_t limit = fg_budget_limit(budget);
+
+    return fg_budget_used(budget) < limit - limit / 4;
 }
 
 size_t fg_budget_growth(const struct fg_budget *budget, size_t bytes)
 {
-    size_t most = budget->limit / FG_BUDGET_GROWTH_PART;
+    size_t most = fg_budget_limit(budget) / FG_BUDGET_GROWTH_PART;
     return bytes > most / FG_BUDGET_GROWTH ? most : bytes * FG_BUDGET_GROWTH;
 }
 

@@ -14,7 +14,7 @@
 
 struct fg_budget {
     atomic_size_t used;     /* bytes */
-    size_t limit;           /* bytes */
+    atomic_size_t limit;    /* bytes; changed by fg_budget_set_limit() */
     struct fg_list waiters; /* of fg_budget_waiter::link; loop thread */
 };
 
@@ -29,6 +29,9 @@ struct fg_budget_waiter {
 #define FG_BUDGET_GROWTH_PART 16u
 
 void fg_budget_init(struct fg_budget *budget, size_t limit);
+/* loop: what is in use beyond a smaller limit stays in use; where there is room by a larger one, waiters are called. */
+void fg_budget_set_limit(struct fg_budget *budget, size_t limit);
+size_t fg_budget_limit(const struct fg_budget *budget); /* [any thread] bytes */
 bool fg_budget_try_charge(struct fg_budget *budget, size_t bytes); /* [any thread] false: no room */
 void fg_budget_charge(struct fg_budget *budget, size_t bytes);     /* [any thread] */
 void fg_budget_credit(struct fg_budget *budget, size_t bytes);     /* [any thread] */

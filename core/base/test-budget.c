@@ -109,6 +109,28 @@ static void who_waits_again_is_not_called_in_the_same_round(void **state)
     fg_budget_unwait(&a.waiter);
 }
 
+static void a_larger_limit_wakes_and_a_smaller_one_lets_leave_what_is_in(void **state)
+{
+    struct fg_budget budget;
+    struct taker a = {{.cb = take}, &budget, 50, 0, false};
+
+    fg_budget_init(&budget, 100);
+    fg_budget_charge(&budget, 90);
+    fg_budget_wait(&budget, &a.waiter);
+    fg_budget_set_limit(&budget, 110);
+    assert_int_equal(a.calls, 0);
+    fg_budget_set_limit(&budget, 200);
+    assert_int_equal(a.calls, 1);
+    fg_budget_set_limit(&budget, 40);
+    assert_int_equal(fg_budget_limit(&budget), 40);
+    assert_false(fg_budget_has_room(&budget));
+    assert_false(fg_budget_try_charge(&budget, 1));
+    fg_budget_charge(&budget, 10);
+    fg_budget_credit(&budget, 140);
+    assert_true(fg_budget_try_charge(&budget, 30));
+    assert_int_equal(fg_budget_used(&budget), 40);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -118,6 +140,7 @@ int main(void)
         cmocka_unit_test(growth_is_twice_the_bytes_up_to_a_part_of_the_budget),
         cmocka_unit_test(wakes_those_who_wait_while_there_is_room),
         cmocka_unit_test(who_waits_again_is_not_called_in_the_same_round),
+        cmocka_unit_test(a_larger_limit_wakes_and_a_smaller_one_lets_leave_what_is_in),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

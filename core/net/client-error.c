@@ -50,7 +50,7 @@ static void of_trouble(const struct fg_http_call *call, struct fg_error *ret)
     case TROUBLE_BUDGET:
         (void)fg_error_set(ret, FG_E_LIMIT, 0, "%s %s: the answer's body is larger than three quarters of the byte "
                            "budget, which is %zu bytes: raise limits.memory", method, where,
-                           call->client->budget->limit);
+                           fg_budget_limit(call->client->budget));
         break;
     case TROUBLE_HEAD_MAX:
         (void)fg_error_set(ret, FG_E_LIMIT, 0, "%s %s: the answer has more than %d header fields or %d bytes of them",

@@ -14,7 +14,7 @@
 /* What is charged for a body of so many bytes. Those of inputs become records, and these need room too. */
 static size_t price(const struct fg_http_call *call, size_t bytes)
 {
-    size_t limit = call->client->budget->limit, whole = bytes + FG_BUDGET_GROWTH * bytes;
+    size_t limit = fg_budget_limit(call->client->budget), whole = bytes + FG_BUDGET_GROWTH * bytes;
 
     if (call->must)
         return bytes;
@@ -61,13 +61,14 @@ static bool may_pass_the_limit(struct fg_http_call *call)
 enum client_room client_room_take(struct fg_http_call *call, size_t len)
 {
     struct fg_http_client *client = call->client;
-    size_t need = call->body.len + len, all, more;
+    size_t need = call->body.len + len, limit, all, more;
 
     if (!client->budget || need < call->room)
         return CLIENT_ROOM;
+    limit = fg_budget_limit(client->budget);
     need = expected(call, need);
     /* the rest is for what it takes to let it leave */
-    if (need > client->budget->limit - client->budget->limit / 4 && !call->must)
+    if (need > limit - limit / 4 && !call->must)
         return CLIENT_ROOM_NEVER;
     all = price(call, need);
     more = all > call->charged ? all - call->charged : 0;

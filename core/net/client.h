@@ -43,6 +43,12 @@ int fg_http_client_new(const struct fg_http_client_config *config, struct fg_htt
 void fg_http_client_close(struct fg_http_client *client, fg_done_cb closed, void *arg);
 
 /*
+ * Files of struct fg_tls are kept for a second after they were read. After this, requests read them anew at once. A
+ * connection made with other contents is never used again, refreshed or not; running requests end as they would.
+ */
+void fg_http_client_refresh(struct fg_http_client *client);
+
+/*
  * See struct fg_http_request. @bearer_text: the secret's text, read before return; empty: none (req->bearer is not
  * looked at).
  */

@@ -44,6 +44,11 @@ struct fg_http_server_config {
      * certificate. */
     bool auth_required;
     struct fg_http_server_limits limits;
+    /*
+     * Of fg_http_server_new(): a server of this process that still listens and is to go. Both may then have one port on
+     * addresses that overlap, as 127.0.0.1:8080 and 0.0.0.0:8080. NULL: none.
+     */
+    struct fg_http_server *replaces;
     struct fg_metrics *metrics; /* borrowed; NULL: none */
     struct fg_budget *budget;   /* borrowed; NULL: bodies are not charged. A request without room is answered 503 */
     struct fg_logger logger;    /* copied */
@@ -59,12 +64,40 @@ struct fg_http_server_depth {
 /* Binds and listens. The process must ignore SIGPIPE, since libuv writes without MSG_NOSIGNAL. Errors: address in use
  * or not ours, bad certificate or key, each naming the value. */
 int fg_http_server_new(const struct fg_http_server_config *config, struct fg_http_server **ret, struct fg_error *err);
-/* Stops listening, lets answers that have begun finish for deadline_ms from now, then cuts; closed(arg) when all is
- * gone. */
+/*
+ * Stops listening. Connections without a request are closed at once; requests that have begun to arrive and answers
+ * have deadline_ms from now, then they are cut; closed(arg) when all is gone. Mounts stay their owners', who may
+ * unmount or retire them before, and unmount them after. Streams go on until the deadline, unless their mount is
+ * retired.
+ */
 void fg_http_server_close(struct fg_http_server *server, uint64_t deadline_ms, fg_done_cb closed, void *arg);
 void fg_http_server_depth(const struct fg_http_server *server, struct fg_http_server_depth *ret);
 /* The address really bound, "127.0.0.1:43211"; lives as long as the server. */
 const char *fg_http_server_address(const struct fg_http_server *server);
+
+/*
+ * What of a server can change while it listens: certificate, key, client CA (also none at all before or after), tokens,
+ * auth_required, limits, logger. It is made first, with all files read and checked, and then put in place, which cannot
+ * fail. The listening socket is not touched.
+ */
+struct fg_http_server_change;
+/* Errors: config->listen is not what the server was made with; bad certificate or key, each naming the value. */
+int fg_http_server_prepare(struct fg_http_server *server, const struct fg_http_server_config *config,
+                           struct fg_http_server_change **ret, struct fg_error *err);
+/*
+ * fg_http_server_apply() - put a change in place, and free it
+ *
+ * Every request whose head is read from now on is judged by the new tokens, on old connections too. Answers that are
+ * being made end as they would; but streams whose token or client certificate is not good any more are cut, with
+ * on_gone() inside this call, and no such answer becomes a stream.
+ *
+ * Where certificate, key or client CA are others than before (by content): new connections get the new ones; old ones
+ * end their exchange with "Connection: close", and those that wait for a next request are closed at once. One that has
+ * not sent its first request may still send that one. Streams go on to their end.
+ */
+void fg_http_server_apply(struct fg_http_server *server, struct fg_http_server_change *change);
+/* Of one that is not applied. NULL allowed; returns NULL. */
+struct fg_http_server_change *fg_http_server_change_free(struct fg_http_server_change *change);
 
 struct fg_http_mount;
 /*
@@ -78,6 +111,20 @@ int fg_http_server_mount(struct fg_http_server *server, const struct fg_route *r
  * allowed.
  */
 void fg_http_server_unmount(struct fg_http_mount *mount);
+/*
+ * fg_http_server_retire() - unmount without hurting those who are being served
+ * @mount: taken over; may not be used any more
+ *
+ * The routes are gone at once, so that they can be mounted again by another instance in the same turn. What is open on
+ * them goes on: handle() can still be called for a request whose body is arriving, and answers have deadline_ms from
+ * now; then they are ended as by fg_http_server_unmount(). Streams never end by themselves, so they are ended here, in
+ * order (last chunk, then the connection closes): an EventSource comes back at once, to the new instance. Their
+ * on_gone() runs before this returns. An answer that becomes a stream later on ends where it begins.
+ *
+ * gone(arg) runs once, from the loop, never from here nor below a handler: when nothing is open any more, or when the
+ * server has gone. Until then @self and the routes must live.
+ */
+void fg_http_server_retire(struct fg_http_mount *mount, uint64_t deadline_ms, fg_done_cb gone, void *arg);
 /* Walks all routes mounted, for the OpenAPI document. */
 void fg_http_server_routes(const struct fg_http_server *server, void (*cb)(void *arg, const struct fg_route *route),
                            void *arg);
