@@ -5,6 +5,7 @@
 const char *const fg_config_sasl_mechanisms[] = { "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", NULL };
 static const char *const role_choices[] = { "producer", "consumer", NULL };
 static const char *const delivery_choices[] = { "exactly-once", "at-least-once", NULL };
+static const char *const owner_choices[] = { [FG_PLUGINS_OF_ANY] = "any", [FG_PLUGINS_OF_ROOT] = "root", NULL };
 static const char *const from_choices[] = { "beginning", "end", NULL };
 
 #define MIB (1024 * 1024)
@@ -92,6 +93,31 @@ static const struct fg_option limits_options[] = {
     { .key = "stop", .type = FG_OPTION_DURATION, .fallback = "30s", .min = 0, .max = 600000, .unit = "ms",
       .offset = offsetof(struct fg_config_limits, stop),
       .summary = "a stop drains at most so long, then aborts what is open" },
+    { .key = "drain", .type = FG_OPTION_DURATION, .fallback = "5s", .min = 0, .max = 600000, .unit = "ms",
+      .offset = offsetof(struct fg_config_limits, drain),
+      .summary = "a reload drains a changed pipeline at most so long, then aborts what is open and reads it again" },
+    FG_OPTION_END,
+};
+
+static const struct fg_option reload_options[] = {
+    { .key = "probation", .type = FG_OPTION_DURATION, .fallback = "10s", .min = 0, .max = 600000, .unit = "ms",
+      .offset = offsetof(struct fg_config_reload, probation),
+      .summary = "what a reload has changed is taken back when it fails within this time, before its first commit" },
+    { .key = "watch", .type = FG_OPTION_BOOL, .fallback = "true", .offset = offsetof(struct fg_config_reload, watch),
+      .summary = "reload by itself when the file, or a secret or certificate that it names, has changed" },
+    { .key = "settle", .type = FG_OPTION_DURATION, .fallback = "200ms", .min = 10, .max = 60000, .unit = "ms",
+      .offset = offsetof(struct fg_config_reload, settle),
+      .summary = "how long the watched files must be left alone before that" },
+    { .key = "check", .type = FG_OPTION_DURATION, .fallback = "15s", .min = 100, .max = 600000, .unit = "ms",
+      .offset = offsetof(struct fg_config_reload, check),
+      .summary = "time for the child process that tries a new file and its plugins first" },
+    FG_OPTION_END,
+};
+
+static const struct fg_option plugins_options[] = {
+    { .key = "owner", .type = FG_OPTION_ENUM, .choices = owner_choices, .fallback = "any",
+      .offset = offsetof(struct fg_config_plugins, owner),
+      .summary = "root: plugin files and their folders must belong to root and be writable by nobody else" },
     FG_OPTION_END,
 };
 
@@ -147,10 +173,13 @@ static const struct fg_option pipeline_options[] = {
     FG_OPTION_END,
 };
 
+/* in the order of the sections' numbers */
 const struct fg_config_table fg_config_tables[] = {
     { "kafka", kafka_options },
     { "http", http_options },
     { "limits", limits_options },
+    { "reload", reload_options },
+    { "plugins", plugins_options },
     { "pipelines.*", pipeline_options },
     { NULL, NULL },
 };

@@ -13,15 +13,14 @@
 #include "base/str.h"
 #include "bus/rdkafka/rdkafka.h"
 
-
 /* What the steps below share. */
 struct loading {
     struct fg_config *config;
-    const struct fg_plugin_path *plugins;
+    struct fg_plugin_path plugins; /* its folders are borrowed */
     struct fg_conf_faults *faults;
 };
 
-static const char *const plugin_key[] = { "plugin", NULL };
+static const char *const plugin_keys[] = { "plugin", "sha256", NULL };
 static const char *const http_foreign[] = { "plugins", NULL };
 static const char *const pipeline_foreign[] = { "source", "transforms", "sink", NULL };
 
@@ -37,35 +36,45 @@ __attribute__((format(printf, 3, 4))) static void fault(struct loading *l, const
     fg_conf_fault_add(l->faults, at->file, at->line, at->column, "%s", text);
 }
 
+static void load_section(struct loading *l, unsigned section, const char *const *foreign, void *ret, size_t size)
+{
+    const struct fg_conf_node *tree = l->config->tree;
+    const struct fg_conf_node *map = fg_conf_get(tree, fg_config_tables[section].path);
+
+    (void)fg_conf_fill(map, tree, fg_config_tables[section].table, foreign, ret, size, &l->config->values[section],
+                       l->faults);
+}
+
 static void load_sections(struct loading *l)
 {
     struct fg_config *c = l->config;
-    const struct fg_conf_node *kafka = fg_conf_get(c->tree, "kafka");
-    const struct fg_conf_node *http = fg_conf_get(c->tree, "http");
-    const struct fg_conf_node *limits = fg_conf_get(c->tree, "limits");
 
-    (void)fg_conf_fill(kafka, c->tree, fg_config_tables[FG_SECTION_KAFKA].table, NULL, &c->kafka, sizeof(c->kafka),
-                       &c->values[FG_SECTION_KAFKA], l->faults);
-    if (http)
-        (void)fg_conf_fill(http, http, fg_config_tables[FG_SECTION_HTTP].table, http_foreign, &c->http, sizeof(c->http),
-                           &c->values[FG_SECTION_HTTP], l->faults);
-    (void)fg_conf_fill(limits, c->tree, fg_config_tables[FG_SECTION_LIMITS].table, NULL, &c->limits, sizeof(c->limits),
-                       &c->values[FG_SECTION_LIMITS], l->faults);
+    load_section(l, FG_SECTION_KAFKA, NULL, &c->kafka, sizeof(c->kafka));
+    if (fg_conf_get(c->tree, "http"))
+        load_section(l, FG_SECTION_HTTP, http_foreign, &c->http, sizeof(c->http));
+    load_section(l, FG_SECTION_LIMITS, NULL, &c->limits, sizeof(c->limits));
+    load_section(l, FG_SECTION_RELOAD, NULL, &c->reload, sizeof(c->reload));
+    load_section(l, FG_SECTION_PLUGINS, NULL, &c->plugins, sizeof(c->plugins));
+}
+
+static bool is_section(const char *key)
+{
+    for (size_t i = 0; i < FG_CONFIG_SECTIONS; i++)
+        if (strcmp(fg_config_tables[i].path, key) == 0)
+            return true;
+    return strcmp(key, "pipelines") == 0;
 }
 
 static void check_root_keys(struct loading *l)
 {
-    static const char *const known[] = { "kafka", "http", "limits", "pipelines" };
     const struct fg_conf_node *root = l->config->tree;
 
     for (size_t i = 0; i < root->n_members; i++) {
         const struct fg_conf_member *m = &root->members[i];
-        size_t k = 0;
-        while (k < 4 && strcmp(known[k], m->key) != 0)
-            k++;
-        if (k == 4)
+        if (!is_section(m->key))
             fg_conf_fault_add(l->faults, root->file, m->key_line, m->key_column,
-                              "unknown section \"%s\"; there are kafka, http, limits and pipelines", m->key);
+                              "unknown section \"%s\"; there are kafka, http, limits, reload, plugins and pipelines",
+                              m->key);
     }
 }
 
@@ -104,6 +113,11 @@ static bool is_loopback(const char *listen)
            fg_slice_starts(s, (struct fg_slice)FG_SLICE("localhost:"));
 }
 
+static bool is_sha256(const char *text)
+{
+    return strlen(text) == 64 && strspn(text, "0123456789abcdefABCDEF") == 64;
+}
+
 static void check_tokens(struct loading *l, const struct fg_conf_node *http)
 {
     const struct fg_config_token *tokens = l->config->http.tokens.items;
@@ -112,7 +126,7 @@ static void check_tokens(struct loading *l, const struct fg_conf_node *http)
         const struct fg_config_token *t = &tokens[i];
         if (!t->sha256 || !t->name)
             continue;
-        if (strlen(t->sha256) != 64 || strspn(t->sha256, "0123456789abcdefABCDEF") != 64)
+        if (!is_sha256(t->sha256))
             fault(l, http, "token \"%s\": `sha256` is 64 hex digits, as `printf %%s TOKEN | sha256sum` prints",
                   t->name);
         for (size_t k = 0; k < t->scopes.len; k++)
@@ -134,6 +148,21 @@ static void check_http(struct loading *l)
     check_tokens(l, http);
 }
 
+/* The hash that the place asks of its plugin's file; false: it is none. */
+static bool take_pin(struct loading *l, const struct fg_conf_node *map, struct fg_config_node *ret)
+{
+    const struct fg_conf_node *pin = fg_conf_get(map, "sha256");
+
+    if (!pin)
+        return true;
+    if (pin->kind != FG_CONF_SCALAR || !is_sha256(pin->text)) {
+        fault(l, pin, "`%s.sha256` is the SHA-256 of the plugin's file, 64 hex digits", ret->node);
+        return false;
+    }
+    ret->sha256 = pin->text;
+    return true;
+}
+
 /* One place with `plugin: NAME` and its options. */
 static void load_node(struct loading *l, const struct fg_conf_node *map, uint32_t kind, const char *name,
                       struct fg_config_node *ret)
@@ -148,7 +177,9 @@ static void load_node(struct loading *l, const struct fg_conf_node *map, uint32_
         fault(l, map, "`%s` needs `plugin: NAME` and its options", name);
         return;
     }
-    if (fg_plugin_load(l->plugins, plugin->text, NULL, &ret->file, &err) < 0) {
+    if (!take_pin(l, map, ret))
+        return;
+    if (fg_plugin_load(&l->plugins, plugin->text, ret->sha256, &ret->file, &err) < 0) {
         fault(l, plugin, "%s", err.text);
         return;
     }
@@ -159,10 +190,10 @@ static void load_node(struct loading *l, const struct fg_conf_node *map, uint32_
     }
     if (ret->file->plugin.options) {
         ret->values_struct = fg_calloc(1, ret->file->plugin.config_size);
-        if (fg_conf_fill(map, map, ret->file->plugin.options, plugin_key, ret->values_struct,
+        if (fg_conf_fill(map, map, ret->file->plugin.options, plugin_keys, ret->values_struct,
                          ret->file->plugin.config_size, &ret->values, l->faults) < 0)
             return;
-    } else if (map->n_members > 1) {
+    } else if (map->n_members > (ret->sha256 ? 2 : 1)) {
         fault(l, map, "plugin \"%s\" has no options", plugin->text);
     }
     if (ret->file->plugin.check && ret->file->plugin.check(ret->values_struct, &err) < 0)
@@ -265,11 +296,12 @@ int fg_config_load(const char *path, struct fg_slice text, const char *const *se
                    const struct fg_plugin_path *plugins, struct fg_config **ret, struct fg_conf_faults *faults)
 {
     struct fg_config *c = fg_calloc(1, sizeof(*c));
-    struct loading l = { .config = c, .plugins = plugins, .faults = faults };
+    struct loading l = { .config = c, .plugins = *plugins, .faults = faults };
     const struct fg_conf_node *http;
     size_t before = faults->len;
     int r;
 
+    c->refs = 1;
     c->path = strdup(path);
     fg_assert(c->path);
     r = text.ptr ? fg_conf_parse(text, path, &c->tree, faults) : fg_conf_load(path, &c->tree, faults);
@@ -303,9 +335,15 @@ static void node_deinit(struct fg_config_node *node)
     free((char *)node->node);
 }
 
+struct fg_config *fg_config_ref(struct fg_config *c)
+{
+    c->refs++;
+    return c;
+}
+
 struct fg_config *fg_config_free(struct fg_config *c)
 {
-    if (!c)
+    if (!c || --c->refs > 0)
         return NULL;
     for (size_t i = 0; i < c->n_pipelines; i++) {
         struct fg_config_pipeline *p = &c->pipelines[i];
@@ -318,7 +356,7 @@ struct fg_config *fg_config_free(struct fg_config *c)
     }
     for (size_t i = 0; i < c->n_controls; i++)
         node_deinit(&c->controls[i]);
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < FG_CONFIG_SECTIONS; i++)
         fg_conf_values_free(c->values[i]);
     free(c->controls);
     free(c->pipelines);
@@ -336,7 +374,7 @@ static void node_secrets(const struct fg_config_node *node, fg_write_cb cb, void
 
 void fg_config_secrets(const struct fg_config *c, fg_write_cb cb, void *arg)
 {
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < FG_CONFIG_SECTIONS; i++)
         if (c->values[i])
             fg_conf_values_secrets(c->values[i], cb, arg);
     for (size_t i = 0; i < c->n_controls; i++)

@@ -46,12 +46,38 @@ struct fg_config_limits {
     int64_t memory;  /* bytes */
     int64_t workers; /* 0: as many as cores, at most 64 */
     int64_t stop;    /* ms */
+    int64_t drain;   /* ms */
+};
+
+struct fg_config_reload {
+    int64_t probation; /* ms */
+    bool watch;
+    int64_t settle; /* ms */
+    int64_t check;  /* ms */
+};
+
+enum { FG_PLUGINS_OF_ANY, FG_PLUGINS_OF_ROOT };
+
+struct fg_config_plugins {
+    int owner; /* FG_PLUGINS_OF_... */
+};
+
+/* The sections of the file; all before the pipelines' are filled once, at its root. */
+enum {
+    FG_SECTION_KAFKA,
+    FG_SECTION_HTTP,
+    FG_SECTION_LIMITS,
+    FG_SECTION_RELOAD,
+    FG_SECTION_PLUGINS,
+    FG_CONFIG_SECTIONS,
+    FG_SECTION_PIPELINE = FG_CONFIG_SECTIONS
 };
 
 /* A place in the file where a plugin stands. */
 struct fg_config_node {
     const char *node;                /* "source", "transforms.0", "sink", "http.plugins.0"; owned by the config */
     const struct fg_conf_node *map;  /* borrowed from the tree */
+    const char *sha256;              /* what the file says its plugin's must be; borrowed from the tree; NULL: any */
     struct fg_plugin_file *file;     /* a reference */
     void *values_struct;             /* the plugin's filled config struct; NULL: no options */
     struct fg_conf_values *values;
@@ -93,13 +119,17 @@ struct fg_config_pipeline {
     size_t n_transforms;
 };
 
+/* Reference counted, loop thread only. Nothing in it changes once it is loaded. */
 struct fg_config {
+    unsigned refs;
     char *path;                 /* owned */
     struct fg_conf_node *tree;  /* owned */
     struct fg_config_kafka kafka;
     struct fg_config_http http; /* listen NULL: no server */
     struct fg_config_limits limits;
-    struct fg_conf_values *values[3]; /* of the three above */
+    struct fg_config_reload reload;
+    struct fg_config_plugins plugins;
+    struct fg_conf_values *values[FG_CONFIG_SECTIONS]; /* of the five above */
     struct fg_config_node *controls;  /* array of n_controls */
     size_t n_controls;
     struct fg_config_pipeline *pipelines; /* array of n_pipelines, in the order of the file */
@@ -117,10 +147,12 @@ struct fg_config {
  * @plugins: where plugins are
  * @faults: initialised by the caller; all that is wrong is appended
  *
- * Return: 0, or negative with faults. Nothing is connected, started, or listened on.
+ * Return: 0 and one reference, or negative with faults. Nothing is connected, started, or listened on.
  */
 int fg_config_load(const char *path, struct fg_slice text, const char *const *sets, size_t n_sets,
                    const struct fg_plugin_path *plugins, struct fg_config **ret, struct fg_conf_faults *faults);
+struct fg_config *fg_config_ref(struct fg_config *config);
+/* Drops one reference; the last frees it. NULL allowed; returns NULL. */
 struct fg_config *fg_config_free(struct fg_config *config);
 /* Every secret text in it, for the log to blank. */
 void fg_config_secrets(const struct fg_config *config, fg_write_cb cb, void *arg);
@@ -131,10 +163,9 @@ const char *fg_config_topic_at(const struct fg_config *config, size_t k, const c
 
 /* The tables of the file itself, for schema, docs and tests. NULL-name ended. */
 struct fg_config_table {
-    const char *path; /* "kafka", "http", "limits", "pipelines.*" */
+    const char *path; /* "kafka", "http", "limits", "reload", "plugins", "pipelines.*" */
     const struct fg_option *table;
 };
-enum { FG_SECTION_KAFKA, FG_SECTION_HTTP, FG_SECTION_LIMITS, FG_SECTION_PIPELINE };
 extern const struct fg_config_table fg_config_tables[];
 /* JSON Schema of the pipeline file with the plugins found. */
 void fg_config_schema(struct fg_json_writer *w, const struct fg_plugin_path *plugins);

@@ -11,6 +11,12 @@ static void plugin_member(struct fg_json_writer *w, void *name)
     fg_json_object(w);
     fg_json_kv_cstr(w, "const", name);
     fg_json_object_end(w);
+    fg_json_key(w, "sha256");
+    fg_json_object(w);
+    fg_json_kv_cstr(w, "type", "string");
+    fg_json_kv_cstr(w, "pattern", "^[0-9A-Fa-f]{64}$");
+    fg_json_kv_cstr(w, "description", "SHA-256 that the plugin's file must have");
+    fg_json_object_end(w);
 }
 
 /* oneOf: each plugin of the kind with its own options */
@@ -76,12 +82,10 @@ void fg_config_schema(struct fg_json_writer *w, const struct fg_plugin_path *plu
     fg_json_kv_bool(w, "additionalProperties", false);
     fg_json_key(w, "properties");
     fg_json_object(w);
-    fg_json_key(w, "kafka");
-    fg_conf_schema_write(w, fg_config_tables[FG_SECTION_KAFKA].table, NULL, NULL);
-    fg_json_key(w, "http");
-    fg_conf_schema_write(w, fg_config_tables[FG_SECTION_HTTP].table, http_members, arg);
-    fg_json_key(w, "limits");
-    fg_conf_schema_write(w, fg_config_tables[FG_SECTION_LIMITS].table, NULL, NULL);
+    for (size_t i = 0; i < FG_CONFIG_SECTIONS; i++) {
+        fg_json_key(w, fg_config_tables[i].path);
+        fg_conf_schema_write(w, fg_config_tables[i].table, i == FG_SECTION_HTTP ? http_members : NULL, arg);
+    }
     fg_json_key(w, "pipelines");
     fg_json_object(w);
     fg_json_kv_cstr(w, "type", "object");

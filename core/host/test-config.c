@@ -50,17 +50,24 @@ struct bad {
 
 #define KAFKA "kafka: {embedded: true}\n"
 #define HELLO "http: {plugins: [{plugin: control-hello}]}\n"
+#define NO_HASH "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"
 #define PIPE KAFKA "pipelines:\n  p:\n"
 
 static const struct bad bad_files[] = {
     { "", 1, 1, "" },
     { "- a list\n", 1, 1, "" },
-    { "nonsense: 1\n" HELLO, 1, 1, "unknown section \"nonsense\"; there are kafka, http, limits and pipelines" },
+    { "nonsense: 1\n" HELLO, 1, 1, "unknown section \"nonsense\"; there are kafka, http, limits, reload, "
+      "plugins and pipelines" },
     { "limits: {memory: 64MiB}\n", 1, 1, "there is nothing to run" },
     { "limits: {memory: 1KiB}\n" HELLO, 1, 18, "memory" },
     { "limits: {memory: lots}\n" HELLO, 1, 18, "memory" },
     { "limits: {workers: 65}\n" HELLO, 1, 19, "workers" },
     { "limits: {wokers: 2}\n" HELLO, 1, 10, "did you mean" },
+    { "limits: {drain: 11m}\n" HELLO, 1, 17, "drain" },
+    { "reload: {settle: 1ms}\n" HELLO, 1, 18, "settle" },
+    { "reload: {watch: sometimes}\n" HELLO, 1, 17, "watch" },
+    { "reload: {probation: 11m, check: 0s}\n" HELLO, 1, 33, "check" },
+    { "plugins: {owner: me}\n" HELLO, 1, 18, "any or root" },
     { "limits: 7\n" HELLO, 1, 9, "this must be a map of keys" },
     { "http: {listen: \"0.0.0.0:8080\", plugins: [{plugin: control-hello}]}\n", 1, 7, "is open to others" },
     { "http: {listen: \"127.example.com:80\", plugins: [{plugin: control-hello}]}\n", 1, 7, "is open to others" },
@@ -70,6 +77,8 @@ static const struct bad bad_files[] = {
     { "http:\n  plugins:\n    - plugin: control-helo\n", 3, 15, "did you mean \"control-hello\"?" },
     { "http:\n  plugins:\n    - plugin: sink-log\n", 3, 15, "is a sink, but `http.plugins.0` takes a control" },
     { "http:\n  plugins:\n    - {plugin: control-hello, greting: hi}\n", 3, 31, "greting" },
+    { "http: {plugins: [{plugin: control-hello, sha256: 12}]}\n", 1, 50, "`http.plugins.0.sha256` is the SHA-256" },
+    { "http: {plugins: [{plugin: control-hello, sha256: " NO_HASH "}]}\n", 1, 27, "is another file" },
     { "http:\n  plugins:\n    - {plugin: bad-abi}\n", 3, 16, "was built for ABI 2" },
     { "http:\n  plugins:\n    - {plugin: good-order, loose: true}\n", 3, 7, "only there to be refused" },
     { "http: {tokens: [{name: a, sha256: 12, scopes: read}]}\n" HELLO, 2, 1, "http" },
@@ -169,6 +178,55 @@ static void a_good_file_becomes_a_config_with_its_plugins_loaded(void **state)
     assert_int_equal(out->o.input->from, 1);
     assert_string_equal(out->o.dead->topic, "mail.dead");
     assert_int_equal(out->o.dead->attempts, 5);
+    loaded_deinit(&l);
+}
+
+static void a_reload_has_its_defaults_and_its_options(void **state)
+{
+    struct loaded l = load(HELLO);
+
+    assert_int_equal(l.r, 0);
+    assert_int_equal(l.config->reload.probation, 10000);
+    assert_true(l.config->reload.watch);
+    assert_int_equal(l.config->reload.settle, 200);
+    assert_int_equal(l.config->reload.check, 15000);
+    assert_int_equal(l.config->limits.drain, 5000);
+    assert_int_equal(l.config->plugins.owner, FG_PLUGINS_OF_ANY);
+    loaded_deinit(&l);
+    l = load("limits: {drain: 0s}\nreload: {probation: 0s, watch: false, settle: 1s, check: 1m}\n" HELLO);
+    assert_int_equal(l.r, 0);
+    assert_int_equal(l.config->reload.probation, 0);
+    assert_false(l.config->reload.watch);
+    assert_int_equal(l.config->reload.settle, 1000);
+    assert_int_equal(l.config->reload.check, 60000);
+    assert_int_equal(l.config->limits.drain, 0);
+    loaded_deinit(&l);
+}
+
+static void a_plugin_may_be_pinned_to_the_hash_of_its_file(void **state)
+{
+    struct loaded l = load(HELLO);
+    char yaml[256];
+
+    assert_int_equal(l.r, 0);
+    assert_null(l.config->controls[0].sha256);
+    (void)snprintf(yaml, sizeof(yaml), "http: {plugins: [{plugin: control-hello, sha256: %s}]}\n",
+                   l.config->controls[0].file->sha256);
+    loaded_deinit(&l);
+    l = load(yaml);
+    assert_int_equal(l.r, 0);
+    assert_string_equal(l.config->controls[0].sha256, l.config->controls[0].file->sha256);
+    loaded_deinit(&l);
+}
+
+static void a_config_lives_as_long_as_somebody_holds_it(void **state)
+{
+    struct loaded l = load(HELLO);
+    struct fg_config *held = fg_config_ref(l.config);
+
+    assert_ptr_equal(held, l.config);
+    assert_null(fg_config_free(l.config));
+    assert_string_equal(held->controls[0].file->plugin.name, "control-hello");
     loaded_deinit(&l);
 }
 
@@ -280,6 +338,9 @@ int main(void)
         cmocka_unit_test(each_bad_file_is_blamed_at_its_line_and_column),
         cmocka_unit_test(all_faults_come_in_one_run_in_the_order_of_the_file),
         cmocka_unit_test(a_good_file_becomes_a_config_with_its_plugins_loaded),
+        cmocka_unit_test(a_reload_has_its_defaults_and_its_options),
+        cmocka_unit_test(a_plugin_may_be_pinned_to_the_hash_of_its_file),
+        cmocka_unit_test(a_config_lives_as_long_as_somebody_holds_it),
         cmocka_unit_test(a_role_follows_from_the_input_unless_it_is_given),
         cmocka_unit_test(another_address_is_allowed_with_tokens),
         cmocka_unit_test(values_may_be_overridden),
