@@ -30,13 +30,18 @@ struct env_uv {
     struct fg_env env; /* first */
     uv_loop_t *loop;
     uv_async_t wake;
-    pthread_mutex_t lock; /* guards queued, finished, stopping */
+    pthread_mutex_t lock; /* guards queued, finished, stopping, limit, n_left */
     pthread_cond_t more;
     struct fg_list queued;   /* of fg_work::link */
     struct fg_list finished; /* of fg_work::link */
     bool stopping;
-    size_t pending; /* loop thread: submitted, not yet done() */
+    unsigned limit;  /* workers with this number or a higher one end */
+    unsigned n_left; /* so many of them have */
+    size_t pending;  /* loop thread: submitted, not yet done() */
     struct worker workers[FG_WORKERS_MAX];
+    bool resizing;
+    fg_done_cb resized;
+    void *resized_arg;
     fg_done_cb closed;
     void *closed_arg;
 };
@@ -106,14 +111,15 @@ static void *worker_main(void *arg)
 {
     struct worker *worker = arg;
     struct env_uv *e = worker->env;
+    bool surplus;
 
     pthread_mutex_lock(&e->lock);
     for (;;) {
-        struct fg_list *link;
+        struct fg_list *link = NULL;
         struct fg_work *work;
         bool first;
 
-        while (!(link = fg_list_pop(&e->queued)) && !e->stopping)
+        while (!(surplus = worker->number >= e->limit) && !(link = fg_list_pop(&e->queued)) && !e->stopping)
             pthread_cond_wait(&e->more, &e->lock);
         if (!link)
             break;
@@ -126,8 +132,33 @@ static void *worker_main(void *arg)
         if (first)
             (void)uv_async_send(&e->wake);
     }
+    if (surplus) {
+        e->n_left++;
+        pthread_cond_signal(&e->more); /* the signal for a new work may have woken this one */
+        (void)uv_async_send(&e->wake);
+    }
     pthread_mutex_unlock(&e->lock);
     return NULL;
+}
+
+/* Once the surplus workers are at their end and their last works are done(): joins them, tells who asked. */
+static void end_resize(struct env_uv *e)
+{
+    unsigned limit;
+    bool over;
+
+    pthread_mutex_lock(&e->lock);
+    limit = e->limit;
+    over = e->n_left == e->env.n_workers - limit && fg_list_empty(&e->finished);
+    pthread_mutex_unlock(&e->lock);
+    if (!over)
+        return;
+    for (unsigned i = limit; i < e->env.n_workers; i++)
+        (void)pthread_join(e->workers[i].thread, NULL);
+    e->env.n_workers = limit;
+    e->resizing = false;
+    if (e->resized)
+        e->resized(e->resized_arg);
 }
 
 /* All that finished by now; what finishes meanwhile sends another wake, because the list was seen empty. */
@@ -146,6 +177,8 @@ static void finished_cb(uv_async_t *async)
         e->pending--;
         work->done(work);
     }
+    if (e->resizing)
+        end_resize(e);
 }
 
 static const struct fg_env_ops ops = {
@@ -176,22 +209,32 @@ static void join_workers(struct env_uv *e)
         (void)pthread_join(e->workers[i].thread, NULL);
 }
 
-/* Signals belong to the loop's thread: a worker must not catch them. */
-static unsigned start_workers(struct env_uv *e, unsigned n)
+/*
+ * Starts workers number `from` and up, until there are `to`; returns how many there are then. With the lock held they
+ * do nothing before it is released.
+ */
+static unsigned start_workers(struct env_uv *e, unsigned from, unsigned to)
 {
     sigset_t all, old;
     unsigned i;
 
+    /* signals belong to the loop's thread: a worker must not catch them */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    for (i = 0; i < n; i++) {
+    for (i = from; i < to; i++) {
         e->workers[i].env = e;
         e->workers[i].number = i;
-        if (pthread_create(&e->workers[i].thread, NULL, worker_main, &e->workers[i]) != 0)
+        if ((errno = pthread_create(&e->workers[i].thread, NULL, worker_main, &e->workers[i])) != 0)
             break;
     }
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     return i;
+}
+
+static unsigned wanted_workers(unsigned workers)
+{
+    workers = workers ? workers : cores();
+    return workers > FG_WORKERS_MAX ? FG_WORKERS_MAX : workers;
 }
 
 static void wake_closed(uv_handle_t *handle)
@@ -207,14 +250,17 @@ static void wake_closed(uv_handle_t *handle)
         closed(arg);
 }
 
+static int cannot_start(struct fg_error *err)
+{
+    return fg_raise(fg_error_set(err, FG_E_LIMIT, 0, "cannot start a worker thread: %s", fg_errno_text(errno)));
+}
+
 int fg_env_uv_new(uv_loop_t *loop, const struct fg_clock *clock, unsigned workers, struct fg_env **ret,
                   struct fg_error *err)
 {
     struct env_uv *e = fg_calloc(1, sizeof(*e));
 
-    workers = workers ? workers : cores();
-    if (workers > FG_WORKERS_MAX)
-        workers = FG_WORKERS_MAX;
+    workers = wanted_workers(workers);
     e->env.ops = &ops;
     e->env.clock = clock;
     e->loop = loop;
@@ -227,10 +273,12 @@ int fg_env_uv_new(uv_loop_t *loop, const struct fg_clock *clock, unsigned worker
         return fg_raise(fg_error_set(err, FG_E_INTERNAL, 0, "cannot make a wake-up handle for the workers"));
     }
     e->wake.data = e;
-    e->env.n_workers = start_workers(e, workers);
+    pthread_mutex_lock(&e->lock);
+    e->limit = e->env.n_workers = start_workers(e, 0, workers);
+    pthread_mutex_unlock(&e->lock);
     if (e->env.n_workers == 0) {
         uv_close((uv_handle_t *)&e->wake, wake_closed);
-        return fg_raise(fg_error_set(err, FG_E_LIMIT, 0, "cannot start a worker thread: %s", fg_errno_text(errno)));
+        return cannot_start(err);
     }
     *ret = &e->env;
     return 0;
@@ -245,6 +293,51 @@ void fg_env_uv_close(struct fg_env *env, fg_done_cb closed, void *arg)
     e->closed = closed;
     e->closed_arg = arg;
     uv_close((uv_handle_t *)&e->wake, wake_closed);
+}
+
+/* All of them or none: those that were started find themselves over the limit, and end without a look at the queue. */
+static int grow(struct env_uv *e, unsigned workers, struct fg_error *err)
+{
+    unsigned before = e->env.n_workers, n;
+
+    pthread_mutex_lock(&e->lock);
+    n = start_workers(e, before, workers);
+    if (n == workers)
+        e->limit = workers;
+    pthread_mutex_unlock(&e->lock);
+    if (n == workers) {
+        e->env.n_workers = workers;
+        return 0;
+    }
+    (void)cannot_start(err);
+    for (unsigned i = before; i < n; i++)
+        (void)pthread_join(e->workers[i].thread, NULL);
+    return -FG_E_LIMIT;
+}
+
+int fg_env_uv_resize(struct fg_env *env, unsigned workers, fg_done_cb done, void *arg, struct fg_error *err)
+{
+    struct env_uv *e = fg_container_of(env, struct env_uv, env);
+    int r = 0;
+
+    if (e->resizing)
+        return fg_raise(fg_error_set(err, FG_E_UNAVAILABLE, FG_ERROR_RETRIABLE,
+                                     "cannot change the number of workers: some still end since the last change"));
+    workers = wanted_workers(workers);
+    if (workers > env->n_workers)
+        r = grow(e, workers, err);
+    if (r < 0)
+        return fg_pass(r);
+    e->resizing = true;
+    e->resized = done;
+    e->resized_arg = arg;
+    pthread_mutex_lock(&e->lock);
+    e->limit = workers;
+    e->n_left = 0;
+    pthread_cond_broadcast(&e->more);
+    pthread_mutex_unlock(&e->lock);
+    (void)uv_async_send(&e->wake); /* where nobody leaves, done() still comes later */
+    return 0;
 }
 
 size_t fg_env_uv_pending(const struct fg_env *env)
