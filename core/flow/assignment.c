@@ -51,7 +51,8 @@ struct fg_flow_partition *fg_flow_partition_find(struct fg_pipeline *p, const ch
 
 bool fg_flow_accepts(const struct fg_pipeline *p)
 {
-    return p->want_run && !p->fail && p->phase == FG_PHASE_UP && p->assignment == FG_ASSIGN_WORKING && !p->recovering;
+    return p->want_run && !p->fail && p->phase == FG_PHASE_UP && p->assignment == FG_ASSIGN_WORKING &&
+           !p->recovering && p->hold.state != FG_HOLD_HELD;
 }
 
 bool fg_flow_has_room(const struct fg_pipeline *p)
@@ -67,11 +68,11 @@ bool fg_flow_has_room(const struct fg_pipeline *p)
 
 void fg_flow_step_take(struct fg_pipeline *p)
 {
-    bool room = fg_flow_accepts(p) && !p->paused;
+    bool room = fg_flow_accepts(p) && !p->paused && p->hold.state == FG_HOLD_NONE;
 
     fg_budget_unwait(&p->waiter);
-    if (room && p->now_ms < p->hold_ms) {
-        fg_flow_due(p, p->hold_ms);
+    if (room && p->now_ms < p->take_ms) {
+        fg_flow_due(p, p->take_ms);
         room = false;
     }
     if (room && !fg_flow_has_room(p)) {
@@ -226,12 +227,20 @@ void fg_flow_step_assignment(struct fg_pipeline *p)
     fg_flow_ask(p);
 }
 
+void fg_flow_go_back(struct fg_pipeline *p)
+{
+    /* a commit that is under way may count or not: Kafka knows, later */
+    if (p->publishing && !p->publishing->forgotten && !fg_mutant("reload-unasked"))
+        p->unsure = true;
+    fg_flow_forget(p);
+    p->recovering = true;
+}
+
 /* Nothing of what is in flight counts; the input goes back. In a step. */
 void fg_flow_recover(struct fg_pipeline *p)
 {
-    fg_flow_forget(p);
-    p->recovering = true;
-    p->hold_ms = p->now_ms + fg_flow_outage_jitter(p, p->aborts_in_row);
+    fg_flow_go_back(p);
+    p->take_ms = p->now_ms + fg_flow_outage_jitter(p, p->aborts_in_row);
     p->aborts_in_row++;
 }
 
@@ -240,7 +249,7 @@ void fg_flow_step_recover(struct fg_pipeline *p)
     bool unsure = p->unsure && p->assignment == FG_ASSIGN_WORKING;
 
     /* unsure: not before the next producer is ready, whose start ends the transaction of the one that died */
-    if (!p->recovering || p->publishing || (unsure && !fg_flow_producer_ready(p)))
+    if (!p->recovering || p->publishing || (unsure && p->needs_producer && !fg_flow_producer_ready(p)))
         return;
     p->recovering = p->unsure = false;
     if (p->assignment != FG_ASSIGN_WORKING || !p->consumer || fg_mutant("no-rewind"))

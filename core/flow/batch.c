@@ -157,6 +157,7 @@ void fg_flow_forget(struct fg_pipeline *p)
 
     p->epoch++;
     p->named = 0;
+    p->hold.forgot = p->hold.forgot || p->n_batches > 0;
     fg_flow_deliver_forget(p);
     fg_list_for_each_safe(l, next, &p->batches)
     {
@@ -243,7 +244,7 @@ void fg_flow_step_close(struct fg_pipeline *p)
     if (batch->closed)
         return;
     age_ms = batch->opened_ms + p->c.commit_interval_ms;
-    if (is_full(batch) || p->now_ms >= age_ms || p->paused || !fg_flow_accepts(p)) {
+    if (is_full(batch) || p->now_ms >= age_ms || p->paused || p->hold.state != FG_HOLD_NONE || !fg_flow_accepts(p)) {
         batch->closed = true;
         return;
     }

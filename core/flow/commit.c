@@ -153,9 +153,9 @@ static void batch_aborted(struct fg_pipeline *p)
     fg_metric_add(p->m.aborts, 1);
     fg_flow_recover(p);
     p->unsure = p->producer_dead;
-    fg_flow_trouble(p, FG_TROUBLE_COMMIT, "kafka", err, p->aborts_in_row, p->hold_ms);
+    fg_flow_trouble(p, FG_TROUBLE_COMMIT, "kafka", err, p->aborts_in_row, p->take_ms);
     fg_logf(&p->c.logger, FG_LOG_WARN, "commit aborted: %s; going on from the last committed position in %llu ms",
-            err->text, (unsigned long long)(p->hold_ms - p->now_ms));
+            err->text, (unsigned long long)(p->take_ms - p->now_ms));
 }
 
 /*

@@ -107,6 +107,17 @@ void fg_batch_submit(struct fg_batch *batch)
     fill_free(batch);
 }
 
+static void source_trouble(struct fg_pipeline *p, const struct fg_error *err)
+{
+    const struct fg_flow_blame *blame = &p->troubles[FG_TROUBLE_SOURCE];
+
+    if (err && err->fatal)
+        fg_flow_fail(p, p->c.source->node, err);
+    else
+        fg_flow_trouble(p, FG_TROUBLE_SOURCE, p->c.source->node, err, blame->attempt + 1,
+                        err && err->retry_after_ms ? fg_env_now_ms(p->env) + err->retry_after_ms : 0);
+}
+
 void fg_batch_cancel(struct fg_batch *batch, const struct fg_error *err)
 {
     struct fg_pipeline *p = batch->p;
@@ -114,19 +125,14 @@ void fg_batch_cancel(struct fg_batch *batch, const struct fg_error *err)
     fg_assert(batch->magic == FG_BATCH_MAGIC);
     if (p) {
         if (err)
-            fg_pipeline_source_trouble(p, err);
+            source_trouble(p, err);
         given_back(p, batch->voided ? 0 : FG_FLOW_PULL_GAP_MS);
     }
     fill_free(batch);
 }
 
-void fg_pipeline_source_trouble(struct fg_pipeline *pipeline, const struct fg_error *err)
+void fg_pipeline_source_trouble(struct fg_pipeline *pipeline, const void *self, const struct fg_error *err)
 {
-    const struct fg_flow_blame *blame = &pipeline->troubles[FG_TROUBLE_SOURCE];
-
-    if (err && err->fatal)
-        fg_flow_fail(pipeline, pipeline->c.source->node, err);
-    else
-        fg_flow_trouble(pipeline, FG_TROUBLE_SOURCE, pipeline->c.source->node, err, blame->attempt + 1,
-                        err && err->retry_after_ms ? fg_env_now_ms(pipeline->env) + err->retry_after_ms : 0);
+    if (pipeline->c.source && pipeline->c.source->selves[0] == self)
+        source_trouble(pipeline, err);
 }

@@ -29,6 +29,7 @@ static void rewind_to_restart(struct fg_pipeline *p)
         if (p->partitions[i].restart >= 0) /* of the others nothing was taken yet */
             positions[n++] =
                 (struct fg_bus_position){p->partitions[i].topic, p->partitions[i].partition, p->partitions[i].restart};
+    p->resync = false;
     if (n)
         p->c.bus->ops->consumer_rewind(p->consumer, positions, n);
     free(positions);
@@ -70,7 +71,7 @@ static void revoking(struct fg_pipeline *p)
 
 static void revoked(struct fg_pipeline *p)
 {
-    p->reading = false; /* the positions go with the partitions */
+    p->reading = p->resync = false; /* the positions go with the partitions */
 }
 
 static void message(struct fg_pipeline *p, struct fg_bus_message *m)
@@ -83,6 +84,7 @@ static void message(struct fg_pipeline *p, struct fg_bus_message *m)
     if (partition && p->assignment == FG_ASSIGN_WORKING && partition->restart < 0)
         partition->restart = m->offset;
     if (!partition || !fg_flow_accepts(p)) {
+        p->resync = p->resync || p->hold.state == FG_HOLD_HELD; /* the others are read again in any case */
         fg_bus_message_free(m);
         return;
     }
@@ -100,6 +102,8 @@ static void end(struct fg_pipeline *p, const struct fg_bus_position *position)
 
 static void take(struct fg_pipeline *p, bool room)
 {
+    if (p->resync && fg_flow_accepts(p))
+        rewind_to_restart(p);
     hold(p, !room);
 }
 

@@ -47,7 +47,8 @@ static struct fg_metric *queue_of(struct fg_pipeline *p, const char *name)
     return series(p, &queue, "queue", name, NULL, NULL);
 }
 
-void fg_flow_metrics_init(struct fg_pipeline *p)
+/* The registry gives the same series for the same labels: a node that stays, or comes back, counts on. */
+void fg_flow_metrics_stages(struct fg_pipeline *p)
 {
     static const char *const stage_results[_FG_STAGE_RESULT_N] = {
         [FG_STAGE_KEPT] = "kept",
@@ -57,19 +58,32 @@ void fg_flow_metrics_init(struct fg_pipeline *p)
     };
     struct fg_flow_metrics *m = &p->m;
 
-    m->in = records_of(p, "input", "in");
-    m->out = records_of(p, "output", "out");
+    fg_flow_metrics_deinit(p);
     if (p->c.n_transforms)
         m->stages = fg_calloc(p->c.n_transforms, sizeof(*m->stages));
     for (size_t i = 0; i < p->c.n_transforms; i++)
         for (int k = 0; k < _FG_STAGE_RESULT_N; k++)
             m->stages[i][k] = records_of(p, p->c.transforms[i].node, stage_results[k]);
-    if (p->c.sink) {
-        m->delivered = records_of(p, p->c.sink->node, "delivered");
-        m->redelivered = records_of(p, p->c.sink->node, "retried");
-        m->refused = records_of(p, p->c.sink->node, "dead");
-        m->queue_sink = queue_of(p, "sink");
-    }
+    if (!p->c.sink)
+        return;
+    m->delivered = records_of(p, p->c.sink->node, "delivered");
+    m->redelivered = records_of(p, p->c.sink->node, "retried");
+    m->refused = records_of(p, p->c.sink->node, "dead");
+    m->queue_sink = queue_of(p, "sink");
+}
+
+void fg_flow_metrics_deinit(struct fg_pipeline *p)
+{
+    free(p->m.stages);
+    p->m.stages = NULL;
+}
+
+void fg_flow_metrics_init(struct fg_pipeline *p)
+{
+    struct fg_flow_metrics *m = &p->m;
+
+    m->in = records_of(p, "input", "in");
+    m->out = records_of(p, "output", "out");
     for (int code = FG_E_NONE + 1; p->c.dead_topic && code < _FG_CODE_N; code++)
         m->dead[code] = series(p, &dead_letters, "reason", fg_flow_code_name(code), NULL, NULL);
     for (int s = 0; s < _FG_PIPELINE_STATE_N; s++)
@@ -84,12 +98,6 @@ void fg_flow_metrics_init(struct fg_pipeline *p)
     m->handles = series(p, &handles, NULL, NULL, NULL, NULL);
     m->bytes_in_flight = fg_metric_get(p->c.metrics, &bytes_used, NULL, 0);
     m->bytes_budget = fg_metric_get(p->c.metrics, &bytes_budget, NULL, 0);
-}
-
-void fg_flow_metrics_deinit(struct fg_pipeline *p)
-{
-    free(p->m.stages);
-    p->m.stages = NULL;
 }
 
 void fg_flow_metrics_gauges(struct fg_pipeline *p, enum fg_pipeline_state state)

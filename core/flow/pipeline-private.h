@@ -198,6 +198,22 @@ struct fg_flow_call {
     struct fg_pipeline *p; /* NULL: forgotten */
 };
 
+/* A pipeline's transforms at a time: what is on a worker keeps those that it was made with. */
+struct fg_flow_stages {
+    struct fg_list link;                              /* fg_pipeline::old_sets, once others took their place */
+    const struct fg_stage *transforms;                /* borrowed array of n_transforms */
+    size_t n_transforms;
+    unsigned works_out; /* pieces of work with them */
+    fg_done_cb released;
+    void *arg;
+};
+
+enum fg_flow_hold {
+    FG_HOLD_NONE,
+    FG_HOLD_DRAINING, /* nothing more is asked for; what is in flight ends */
+    FG_HOLD_HELD,     /* no batch is there, and none is made */
+};
+
 struct fg_flow_stop {
     struct fg_list link; /* fg_pipeline::stops */
     fg_done_cb stopped;
@@ -288,6 +304,16 @@ struct fg_pipeline {
     uint64_t stop_deadline_ms;
     struct fg_list stops;
 
+    struct {
+        enum fg_flow_hold state;
+        bool forgot; /* something in flight, while draining */
+        uint64_t deadline_ms;
+        void (*held)(void *arg, bool drained);
+        void *arg;
+    } hold;
+    struct fg_flow_stages *set; /* owned */
+    struct fg_list old_sets;    /* of struct fg_flow_stages, owned: not yet told that they are released */
+
     /* what is */
     enum fg_flow_phase phase;
     unsigned failures; /* in a row */
@@ -345,7 +371,7 @@ struct fg_pipeline {
     enum fg_bus_outcome outcome;
     struct fg_error outcome_err;
     uint64_t commit_began_ms, committed_ms;
-    uint64_t hold_ms; /* after an abort: nothing is taken in before */
+    uint64_t take_ms; /* after an abort: nothing is taken in before */
 
     /* marks */
     unsigned starts;             /* the most of a partition with work, this one included */
@@ -374,7 +400,7 @@ struct fg_pipeline {
     bool marks, mark_wanted;
     /* again: what is asked was asked before in this assignment; reading: topics: the consumer has this assignment, */
     bool again, reading;
-    /* resync: a source submitted a void fill: tell it again where to go on, */
+    /* resync: what came in was thrown away, a void fill or while held: tell the source, Kafka, again where to go on, */
     bool resync;
     /* sink, */
     bool outage, probing;
@@ -400,6 +426,14 @@ void fg_flow_fail(struct fg_pipeline *p, const char *node, const struct fg_error
 void fg_flow_tell(struct fg_pipeline *p); /* step, the last */
 const char *fg_flow_code_name(int code);  /* enum fg_code as a label: "auth", "not_found" ... */
 
+/* hold.c: reloads */
+void fg_flow_stages_take(struct fg_pipeline *p, const struct fg_pipeline_stages *stages); /* they are its own now */
+void fg_flow_step_hold(struct fg_pipeline *p);
+bool fg_flow_is_held(const struct fg_pipeline *p); /* and whoever wanted that was not told yet */
+/* Moves those that nobody uses any more to `ret`; then tells of them and frees them: the pipeline may be gone. */
+void fg_flow_released(struct fg_pipeline *p, struct fg_list *ret);
+void fg_flow_tell_released(struct fg_list *sets);
+
 /* session.c: the handles */
 void fg_flow_step_session(struct fg_pipeline *p);
 bool fg_flow_open_consumer(struct fg_pipeline *p);
@@ -417,7 +451,8 @@ void fg_flow_step_take(struct fg_pipeline *p);
 void fg_flow_given(struct fg_pipeline *p, const struct fg_bus_position *partitions, size_t n);
 void fg_flow_end_assignment(struct fg_pipeline *p);
 void fg_flow_drop_partitions(struct fg_pipeline *p);
-void fg_flow_recover(struct fg_pipeline *p);        /* in a step: forget, then go back */
+void fg_flow_recover(struct fg_pipeline *p);        /* in a step: forget, then go back, and take in after a while */
+void fg_flow_go_back(struct fg_pipeline *p);        /* the same without the while */
 void fg_flow_ask(struct fg_pipeline *p);            /* in a step: what is committed? intake->asked() follows */
 bool fg_flow_has_room(const struct fg_pipeline *p); /* in batches and budget */
 struct fg_flow_partition *fg_flow_partition_find(struct fg_pipeline *p, const char *topic, int32_t partition);
@@ -480,5 +515,6 @@ void fg_flow_fill_abandon(struct fg_pipeline *p); /* the pipeline goes, the sour
 
 /* metrics.c */
 void fg_flow_metrics_init(struct fg_pipeline *p);
+void fg_flow_metrics_stages(struct fg_pipeline *p); /* those of the stages that it has now */
 void fg_flow_metrics_deinit(struct fg_pipeline *p);
 void fg_flow_metrics_gauges(struct fg_pipeline *p, enum fg_pipeline_state state);

@@ -51,17 +51,11 @@ uint64_t fg_flow_outage_jitter(struct fg_pipeline *p, unsigned attempt)
     return fg_backoff_ms(attempt, p->c.retry_base_ms, cap, p->env->ops->random(p->env));
 }
 
-static void tell_stopped(struct fg_pipeline *p)
+static void tell_stopped(struct fg_list *stops)
 {
-    struct fg_list stops, *l;
+    struct fg_list *l;
 
-    fg_list_init(&stops);
-    while ((l = fg_list_pop(&p->stops)))
-        fg_list_append(&stops, l);
-    if (p->start_again)
-        fg_pipeline_start(p);
-    /* from here on the pipeline may be freed by whoever waited */
-    while ((l = fg_list_pop(&stops))) {
+    while ((l = fg_list_pop(stops))) {
         struct fg_flow_stop *stop = fg_container_of(l, struct fg_flow_stop, link);
         fg_done_cb stopped = stop->stopped;
         void *arg = stop->arg;
@@ -69,6 +63,33 @@ static void tell_stopped(struct fg_pipeline *p)
         if (stopped)
             stopped(arg);
     }
+}
+
+/* Tells those who wait, who may do what they like then: swap and release, start, free. */
+static void tell_waiting(struct fg_pipeline *p)
+{
+    struct fg_list released, stops, *l;
+    void (*held)(void *arg, bool drained) = NULL;
+    void *arg = p->hold.arg;
+    bool drained = !p->hold.forgot;
+
+    fg_list_init(&released);
+    fg_list_init(&stops);
+    fg_flow_released(p, &released);
+    if (fg_flow_is_held(p)) {
+        p->hold.state = FG_HOLD_HELD;
+        held = p->hold.held;
+    }
+    if (fg_flow_is_stopped(p)) {
+        while ((l = fg_list_pop(&p->stops)))
+            fg_list_append(&stops, l);
+        if (p->start_again)
+            fg_pipeline_start(p);
+    }
+    fg_flow_tell_released(&released);
+    if (held)
+        held(arg, drained);
+    tell_stopped(&stops);
 }
 
 /* All there is to decide, in the one order that it is decided in. */
@@ -83,6 +104,7 @@ static void advance(void *arg)
 
     fg_flow_step_outcome(p);
     fg_flow_step_session(p);
+    fg_flow_step_hold(p);
     fg_flow_step_recover(p);
     fg_flow_step_assignment(p);
     p->mark_wanted = false;
@@ -101,8 +123,7 @@ static void advance(void *arg)
         p->env->ops->timer_start(p->timer, p->due_ms > p->now_ms ? p->due_ms - p->now_ms : 0);
     else
         p->env->ops->timer_stop(p->timer);
-    if (fg_flow_is_stopped(p))
-        tell_stopped(p);
+    tell_waiting(p);
 }
 
 static void room_again(struct fg_budget_waiter *waiter)
@@ -162,26 +183,23 @@ static void take_config(struct fg_pipeline *p, const struct fg_pipeline_config *
         c->retry_base_ms = FG_FLOW_RETRY_BASE_MS;
     if (!c->retry_cap_ms)
         c->retry_cap_ms = FG_FLOW_RETRY_CAP_MS;
-    if (!c->attempts)
-        c->attempts = 1;
-    if (!c->commit_records)
-        c->commit_records = 1;
-    if (!c->commit_bytes)
-        c->commit_bytes = 1;
     p->exactly_once = c->delivery == FG_EXACTLY_ONCE && c->bus->traits.transactional;
     p->counts.delivery = p->exactly_once ? FG_EXACTLY_ONCE : FG_AT_LEAST_ONCE;
     p->intake = c->source ? &fg_flow_intake_source : &fg_flow_intake_kafka;
     p->needs_producer = c->source || c->n_outputs || c->dead_topic;
-    p->marks = c->bus->traits.durable && (c->n_transforms || c->sink);
     len = asprintf(&p->transactional_id, "fragua-%s-%s", c->name, c->instance ? c->instance : "");
     fg_assert(len > 0);
-    p->sink_limits = (struct fg_sink_limits){1, SIZE_MAX, 1};
-    if (c->sink && c->sink->ops->sink->limits)
-        c->sink->ops->sink->limits(c->sink->selves[0], &p->sink_limits);
-    if (!p->sink_limits.records_max)
-        p->sink_limits.records_max = 1;
-    if (!p->sink_limits.in_flight_max)
-        p->sink_limits.in_flight_max = 1;
+    fg_flow_stages_take(p, &(struct fg_pipeline_stages){
+                               .source = c->source,
+                               .transforms = c->transforms,
+                               .n_transforms = c->n_transforms,
+                               .sink = c->sink,
+                               .attempts = c->attempts,
+                               .commit_records = c->commit_records,
+                               .commit_bytes = c->commit_bytes,
+                               .commit_interval_ms = c->commit_interval_ms,
+                               .stop_ms = c->stop_ms,
+                           });
     collect_topics(p);
 }
 
@@ -195,6 +213,7 @@ int fg_pipeline_new(const struct fg_pipeline_config *config, struct fg_pipeline 
     p = fg_calloc(1, sizeof(*p));
     take_config(p, config);
     fg_list_init(&p->stops);
+    fg_list_init(&p->old_sets);
     fg_list_init(&p->calls);
     fg_list_init(&p->batches);
     fg_list_init(&p->to_work);
@@ -217,11 +236,16 @@ int fg_pipeline_new(const struct fg_pipeline_config *config, struct fg_pipeline 
 
 struct fg_pipeline *fg_pipeline_free(struct fg_pipeline *p)
 {
+    struct fg_list released;
+
     if (!p)
         return NULL;
+    fg_list_init(&released);
+    fg_flow_released(p, &released);
     fg_assert(p->phase == FG_PHASE_DOWN);
     fg_assert(!p->want_run);
     fg_assert(fg_list_empty(&p->batches));
+    fg_assert(p->hold.state != FG_HOLD_DRAINING);
     fg_flow_fill_abandon(p);
     fg_flow_deliver_forget(p);
     fg_flow_calls_forget(p);
@@ -229,10 +253,12 @@ struct fg_pipeline *fg_pipeline_free(struct fg_pipeline *p)
     p->env->ops->timer_free(p->timer);
     fg_flow_metrics_deinit(p);
     fg_cursor_map_clear(&p->cursors);
+    free(p->set);
     free(p->transactional_id);
     free(p->topics);
     free(p->out_topics);
     free(p);
+    fg_flow_tell_released(&released);
     return NULL;
 }
 

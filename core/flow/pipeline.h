@@ -11,6 +11,8 @@
  * A batch is open (takes slots), closed (waits for its slots), or committing; batches commit one at a time in the order
  * in which they opened, while later ones are being worked on. After an abort everything in flight is forgotten and the
  * input goes back to its last committed position.
+ *
+ * A reload holds the pipeline where a batch ends, swaps its stages and lets it go on: consumer and producer stay open.
  */
 #pragma once
 
@@ -38,9 +40,9 @@ enum fg_pipeline_state {
 };
 const char *fg_pipeline_state_name(enum fg_pipeline_state state); /* "stopped" ... */
 
-/* A plugin's instance as the flow uses it. Everything borrowed, outlives the pipeline. */
+/* A plugin's instance as the flow uses it. Everything borrowed until it is released, or the pipeline is freed. */
 struct fg_stage {
-    const char *node;   /* for logs and metrics: "source", "transforms.0", "sink" */
+    const char *node;   /* "source", "transforms.0", "sink": for logs and metrics. Outlives the pipeline in any case */
     const char *plugin; /* its name */
     const struct fg_plugin *ops;
     void *const *selves; /* array: transforms one a worker (env->n_workers), others one */
@@ -85,7 +87,7 @@ struct fg_pipeline_config {
     void *arg;
 };
 
-/* @config is copied; what it points to is borrowed until fg_pipeline_free(). */
+/* @config is copied; what it points to is borrowed until fg_pipeline_free(); stages only until they are released. */
 int fg_pipeline_new(const struct fg_pipeline_config *config, struct fg_pipeline **ret, struct fg_error *err);
 /* All are idempotent. start() opens consumer and producer, checks topics; what fails shows in the state and is tried
  * again. */
@@ -97,7 +99,49 @@ void fg_pipeline_resume(struct fg_pipeline *pipeline);
  * closes its handles; stopped(arg) once. The plugins' own stop() is the caller's, after this.
  */
 void fg_pipeline_stop(struct fg_pipeline *pipeline, bool now, fg_done_cb stopped, void *arg);
-struct fg_pipeline *fg_pipeline_free(struct fg_pipeline *pipeline); /* stopped ones only; NULL allowed */
+/* Stopped ones only, none that is being held and was not told so; NULL allowed. */
+struct fg_pipeline *fg_pipeline_free(struct fg_pipeline *pipeline);
+
+/* What of a pipeline can change while its handles stay open. Borrowed until released(). */
+struct fg_pipeline_stages {
+    const struct fg_stage *source;     /* NULL exactly where the pipeline has none */
+    const struct fg_stage *transforms; /* array of n_transforms, in order */
+    size_t n_transforms;
+    const struct fg_stage *sink; /* NULL: none */
+    unsigned attempts;           /* these and the limits as in struct fg_pipeline_config */
+    size_t commit_records, commit_bytes;
+    uint32_t commit_interval_ms;
+    uint32_t stop_ms; /* for stops from now on */
+};
+
+/*
+ * fg_pipeline_hold() - bring the pipeline to the end of a batch and keep it there
+ * @drain_ms: finish and commit what is in flight, at most so long; 0: give it up at once. What is not committed then is
+ *            forgotten and read again later; whether a commit under way counts is asked of Kafka
+ * @held: once, never from inside this call: no batch is there. @drained: nothing was forgotten on the way. It does not
+ *        wait for anything else: not for Kafka, the sink, a worker, an assignment, the end of a back-off
+ *
+ * In any state of the pipeline, which shows as before; start(), stop(), pause() and resume() work as ever, and held()
+ * comes before stopped(). Held, the pipeline keeps its handles and its place in the group, takes in nothing and calls
+ * no stage, but for a source's revoke() and rewind(). It must not be held already.
+ */
+void fg_pipeline_hold(struct fg_pipeline *pipeline, uint32_t drain_ms, void (*held)(void *arg, bool drained),
+                      void *arg);
+/*
+ * fg_pipeline_swap() - other stages from now on. Only while held, as often as wanted; not from inside a plugin's call
+ * @stages: the struct itself is copied. An instance may be in the old ones and in the new ones
+ * @released: once, never from inside this call, maybe much later or (a worker that hangs) never: nothing uses the old
+ *            stages any more, neither a worker nor a delivery. Comes before stopped() of a stop() after the swap, too.
+ *            Only then instances that are not in the new ones may be stopped, by the caller. NULL: nobody wants to know
+ *
+ * A source that is in the old stages alone is revoked all that it has; a batch that it still fills is void, and goes
+ * back at the latest in its stop(). A new one gets its cursors by assign(), once they are known and the pipeline is
+ * released. What was a failure of a stage, an outage of a sink that is gone, or trouble of a source that is gone is
+ * over: it is tried at once.
+ */
+void fg_pipeline_swap(struct fg_pipeline *pipeline, const struct fg_pipeline_stages *stages, fg_done_cb released,
+                      void *arg);
+void fg_pipeline_release(struct fg_pipeline *pipeline); /* only while held: goes on */
 
 struct fg_pipeline_status {
     enum fg_pipeline_state state;
@@ -125,5 +169,5 @@ size_t fg_delivery_count(const struct fg_delivery *delivery);
 struct fg_record *fg_delivery_record(const struct fg_delivery *delivery, size_t i);
 void fg_delivery_done(struct fg_delivery *delivery, size_t i, struct fg_record **results, size_t n_results,
                       const struct fg_error *err);
-/* A source says it is in trouble, or (NULL) no more. */
-void fg_pipeline_source_trouble(struct fg_pipeline *pipeline, const struct fg_error *err);
+/* A source says it is in trouble, or (NULL) no more. @self: its instance; of one that is swapped out nothing shows. */
+void fg_pipeline_source_trouble(struct fg_pipeline *pipeline, const void *self, const struct fg_error *err);

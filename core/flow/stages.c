@@ -20,22 +20,23 @@ struct job {
 struct flow_work {
     struct fg_work work;
     struct fg_pipeline *p; /* outlives it: works_out counts */
+    struct fg_flow_stages *set; /* as well */
     uint64_t epoch;
     size_t n;
     struct job jobs[];
 };
 
-static void run_job(const struct fg_pipeline *p, struct job *job, unsigned worker)
+static void run_job(const struct fg_flow_stages *set, struct job *job, unsigned worker)
 {
     job->verdict =
-        fg_chain_run(p->c.transforms, p->c.n_transforms, worker, job->in, &job->out, &job->stage, &job->err);
+        fg_chain_run(set->transforms, set->n_transforms, worker, job->in, &job->out, &job->stage, &job->err);
 }
 
 static void run(struct fg_work *work, unsigned worker)
 {
     struct flow_work *w = fg_container_of(work, struct flow_work, work);
     for (size_t i = 0; i < w->n; i++)
-        run_job(w->p, &w->jobs[i], worker);
+        run_job(w->set, &w->jobs[i], worker);
 }
 
 /* What a slot's record became: they go to the sink, or are its results. */
@@ -105,6 +106,7 @@ static void done(struct fg_work *work)
     struct fg_pipeline *p = w->p;
 
     p->works_out--;
+    w->set->works_out--;
     for (size_t i = 0; i < w->n; i++) {
         struct job *job = &w->jobs[i];
         if (w->epoch == p->epoch)
@@ -141,6 +143,7 @@ static void submit(struct fg_pipeline *p)
     w->work.run = run;
     w->work.done = done;
     w->p = p;
+    w->set = p->set;
     w->epoch = p->epoch;
     while (w->n < cap && bytes < FG_FLOW_WORK_BYTES && (slot = next_slot(p))) {
         struct job *job = &w->jobs[w->n++];
@@ -153,6 +156,7 @@ static void submit(struct fg_pipeline *p)
             break;
     }
     p->works_out++;
+    p->set->works_out++;
     p->env->ops->submit(p->env, &w->work);
 }
 

@@ -252,13 +252,13 @@ static void a_source_in_trouble_shows(void **state)
     rig_open(&rig);
     assert_true(rig_until_state(&rig, FG_PIPELINE_RUNNING, 5000));
     fg_error_set(&err, FG_E_AUTH, FG_ERROR_RETRIABLE, "the client secret was refused");
-    fg_pipeline_source_trouble(rig.pipeline, &err);
+    fg_pipeline_source_trouble(rig.pipeline, &rig, &err);
     sim_run_for(&rig.sim, 10);
     assert_int_equal(rig_status(&rig).state, FG_PIPELINE_TROUBLED);
     assert_string_equal(rig_status(&rig).trouble_node, "source");
     assert_string_equal(rig_status(&rig).trouble.text, "the client secret was refused");
     assert_true(rig_status(&rig).trouble_since_ms > 0);
-    fg_pipeline_source_trouble(rig.pipeline, NULL);
+    fg_pipeline_source_trouble(rig.pipeline, &rig, NULL);
     sim_run_for(&rig.sim, 10);
     assert_int_equal(rig_status(&rig).state, FG_PIPELINE_RUNNING);
     rig_deinit(&rig);

@@ -160,7 +160,7 @@ static void svc_trouble(struct fg_host *host, const struct fg_error *err)
     struct fg_instance *i = instance_of(host);
 
     if (i->flow)
-        fg_pipeline_source_trouble(i->flow, err);
+        fg_pipeline_source_trouble(i->flow, i->self, err);
 }
 
 static struct fg_http_call *svc_http_send(struct fg_host *host, const struct fg_http_request *req, fg_http_done_cb done,

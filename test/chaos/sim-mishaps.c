@@ -220,7 +220,7 @@ static void fail_one(struct world *w)
     line->fails = !line->ingest;
     fg_error_set(&err, FG_E_CONFIG, FG_ERROR_FATAL, "the source cannot go on");
     if (line->ingest)
-        fg_pipeline_source_trouble(line->pipeline, &err);
+        fg_pipeline_source_trouble(line->pipeline, line, &err);
 }
 
 static void wreck(void *arg)

@@ -159,7 +159,7 @@ static void trouble(struct line *line, int code, uint32_t retry_after_ms, const 
 
     fg_error_set(&err, code, FG_ERROR_RETRIABLE, "%s", text);
     err.retry_after_ms = retry_after_ms;
-    fg_pipeline_source_trouble(line->pipeline, &err);
+    fg_pipeline_source_trouble(line->pipeline, line, &err);
 }
 
 /* true: the page may be taken. */
@@ -179,7 +179,7 @@ static bool graph_answers(struct line *line, size_t f)
         trouble(line, FG_E_UNAVAILABLE, 0, graph == GRAPH_CUTS ? "Graph's answer was cut" : "Graph answered 503");
         return false;
     }
-    fg_pipeline_source_trouble(line->pipeline, NULL);
+    fg_pipeline_source_trouble(line->pipeline, line, NULL);
     if (r->at > 0 && r->epoch != w->folders[f].epoch) {
         sim_trace(&line->node->process, "%s: the link has expired, read from the start", w->folders[f].key);
         r->at = 0;
