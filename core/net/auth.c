@@ -94,13 +94,23 @@ static struct fg_refusal check_browser(const struct fg_http_server *server, cons
     return granted;
 }
 
-struct fg_refusal fg_auth_check(const struct fg_http_server *server, const struct fg_message *msg, enum fg_scope scope)
+struct fg_refusal fg_auth_check(const struct fg_connection *conn, const struct fg_message *msg, enum fg_scope scope)
 {
+    const struct fg_http_server *server = conn->server;
+
     if (scope == FG_SCOPE_OPEN)
         return granted;
     if (!server->auth_required)
         return check_browser(server, msg);
-    if (server->client_certificates)
+    if (conn->certified)
         return granted;
     return check_token(server, msg, scope);
+}
+
+struct fg_refusal fg_auth_check_again(struct fg_exchange *x)
+{
+    if (x->judged == x->conn->server->n_changes)
+        return granted;
+    x->judged = x->conn->server->n_changes;
+    return fg_auth_check(x->conn, x->msg, x->entry->route->scope);
 }

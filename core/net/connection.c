@@ -265,7 +265,7 @@ static void on_head(struct fg_connection *conn)
         route_missing(conn, &target);
         return;
     }
-    refusal = fg_auth_check(server, msg, entry->route->scope);
+    refusal = fg_auth_check(conn, msg, entry->route->scope);
     if (refusal.status != 0) {
         reject(conn, refusal.status, refusal.detail, refusal.headers);
         return;
@@ -279,6 +279,20 @@ static void on_head(struct fg_connection *conn)
         begin_body(conn, entry->route);
     else
         fg_connection_cut(conn);
+}
+
+/* The whole request is there. */
+static void on_whole(struct fg_connection *conn)
+{
+    struct fg_refusal refusal = fg_auth_check_again(conn->x);
+
+    if (refusal.status != 0) {
+        refuse(conn, refusal.status, refusal.detail, refusal.headers);
+        return;
+    }
+    conn->phase = FG_PHASE_ANSWER;
+    conn->deadline = 0;
+    fg_exchange_hand_over(conn->x);
 }
 
 /* One step; false: nothing more to do now. */
@@ -296,11 +310,7 @@ static bool step(struct fg_connection *conn)
     }
     switch (what) {
     case FG_READER_HEAD: on_head(conn); return true;
-    case FG_READER_WHOLE:
-        conn->phase = FG_PHASE_ANSWER;
-        conn->deadline = 0;
-        fg_exchange_hand_over(conn->x);
-        return true;
+    case FG_READER_WHOLE: on_whole(conn); return true;
     case FG_READER_REFUSED: refuse(conn, conn->reader.status, conn->reader.why, FG_SLICE_NULL); return false;
     case FG_READER_MORE:
     default: return false;
@@ -328,6 +338,7 @@ static void step_all(struct fg_connection *conn)
 void fg_connection_ready(struct fg_connection *conn)
 {
     conn->phase = FG_PHASE_HEAD;
+    conn->certified = fg_server_tls_certified(conn);
     /* the first head has its deadline from here on, also where not a byte comes */
     conn->head_timing = true;
     fg_connection_deadline(conn, conn->server->limits.head_timeout_ms);
@@ -339,6 +350,7 @@ static void next_message(struct fg_connection *conn)
 {
     fg_reader_next(&conn->reader);
     conn->phase = FG_PHASE_HEAD;
+    conn->served = true;
     conn->head_timing = false;
     if (conn->rest.len > 0) {
         if (!fg_reader_push(&conn->reader, fg_buf_slice(&conn->rest))) {
@@ -382,7 +394,7 @@ void fg_connection_drained(struct fg_connection *conn)
 {
     if (conn->phase == FG_PHASE_ANSWER)
         conn->deadline = 0;
-    else if (conn->phase == FG_PHASE_FLUSH && conn->server->closing)
+    else if (conn->phase == FG_PHASE_FLUSH && (conn->server->closing || conn->close_after))
         fg_wire_finish(conn);
     else if (conn->phase == FG_PHASE_FLUSH)
         next_message(conn);

@@ -12,12 +12,25 @@
 #include "base/assert.h"
 #include "net/server-private.h"
 
+static const char last_chunk[] = "0\r\n\r\n";
+
+/* It holds its mount no longer. */
+static void leave_mount(struct fg_exchange *x)
+{
+    struct fg_http_mount *mount = x->entry ? x->entry->mount : NULL;
+
+    fg_list_remove(&x->link);
+    x->entry = NULL;
+    if (mount)
+        fg_mount_left(mount);
+}
+
 struct fg_exchange *fg_exchange_free(struct fg_exchange *x)
 {
     if (!x)
         return NULL;
     x->magic = 0;
-    fg_list_remove(&x->link);
+    leave_mount(x);
     fg_buf_deinit(&x->headers);
     if (!x->conn)
         fg_message_free(x->msg);
@@ -44,6 +57,7 @@ struct fg_exchange *fg_exchange_open(struct fg_connection *conn, const struct fg
                               .conn = conn,
                               .msg = conn->reader.msg,
                               .entry = entry,
+                              .judged = conn->server->n_changes,
                               .target = *target,
                               .headers = headers};
     x->path_at = (size_t)(target->path.ptr - base);
@@ -68,7 +82,7 @@ static void release(struct fg_exchange *x)
 {
     struct fg_connection *conn = x->conn;
 
-    fg_list_remove(&x->link);
+    leave_mount(x);
     if (x->state == FG_EXCHANGE_STREAM && conn)
         conn->server->n_streams--;
     x->state = FG_EXCHANGE_FREE;
@@ -132,6 +146,20 @@ void fg_exchange_unmount(struct fg_exchange *x)
         release(x);
     if (answer)
         fg_answer_problem(conn, 503, NULL, "what served this path is being stopped", FG_SLICE_NULL);
+}
+
+/* A stream of a retired mount: its last chunk, then the connection ends, and the handler learns that it is over. */
+void fg_exchange_retire(struct fg_exchange *x)
+{
+    struct fg_connection *conn = x->conn;
+    uv_buf_t last = uv_buf_init((char *)(uintptr_t)last_chunk, sizeof(last_chunk) - 1);
+
+    conn->close_after = true;
+    if (x->chunked)
+        fg_wire_write(conn, &last, 1);
+    leave_mount(x);
+    part(x);
+    fg_connection_answered(conn);
 }
 
 static const struct fg_exchange *checked(const struct fg_exchange *x)
@@ -272,6 +300,9 @@ void fg_exchange_begin(struct fg_exchange *x, int status, const char *content_ty
 {
     struct fg_connection *conn = checked(x)->conn;
     struct fg_answer answer = answer_of(x, status, content_type);
+    uv_buf_t last = uv_buf_init((char *)(uintptr_t)last_chunk, sizeof(last_chunk) - 1);
+    struct fg_refusal refusal;
+    bool head;
 
     if (!conn || x->state != FG_EXCHANGE_OPEN)
         return;
@@ -280,15 +311,24 @@ void fg_exchange_begin(struct fg_exchange *x, int status, const char *content_ty
         fg_answer_problem(conn, 503, NULL, "there are too many streams", FG_SLICE_NULL);
         return;
     }
+    refusal = fg_auth_check_again(x);
+    if (refusal.status != 0) {
+        mute(x);
+        fg_answer_problem(conn, refusal.status, NULL, refusal.detail, refusal.headers);
+        return;
+    }
     answer.stream = true;
-    if (fg_slice_is(fg_exchange_method(x), "HEAD")) {
+    head = fg_slice_is(fg_exchange_method(x), "HEAD");
+    x->chunked = !head && x->msg->head.minor == 1;
+    if (head || x->entry->mount->retired) {
         mute(x);
         fg_answer_send(conn, &answer);
+        if (x->chunked)
+            fg_wire_write(conn, &last, 1);
         fg_connection_answered(conn);
         return;
     }
     close_unless_kept(conn);
-    x->chunked = x->msg->head.minor == 1;
     if (!x->chunked)
         conn->close_after = true;
     x->state = FG_EXCHANGE_STREAM;
@@ -329,7 +369,7 @@ void fg_exchange_end(struct fg_exchange *x)
     struct fg_connection *conn = checked(x)->conn;
     bool stream = x->state == FG_EXCHANGE_STREAM;
     bool unanswered = x->state == FG_EXCHANGE_OPEN;
-    uv_buf_t last = uv_buf_init((char *)(uintptr_t) "0\r\n\r\n", 5);
+    uv_buf_t last = uv_buf_init((char *)(uintptr_t)last_chunk, sizeof(last_chunk) - 1);
 
     if (conn && unanswered) {
         fg_exchange_problem(x, 500, NULL, "the handler ended without an answer");

@@ -160,17 +160,38 @@ int fg_router_add(struct fg_router *router, const struct fg_route *routes, size_
     return 0;
 }
 
-void fg_router_remove(struct fg_router *router, const struct fg_http_mount *mount)
+struct fg_router_entry *fg_router_take(struct fg_router *router, const struct fg_http_mount *mount)
 {
+    struct fg_router_entry *taken = NULL;
     size_t kept = 0;
 
     for (size_t i = 0; i < router->n; i++) {
-        if (router->entries[i]->mount == mount)
-            free(router->entries[i]);
-        else
-            router->entries[kept++] = router->entries[i];
+        struct fg_router_entry *entry = router->entries[i];
+
+        if (entry->mount != mount) {
+            router->entries[kept++] = entry;
+            continue;
+        }
+        entry->next = taken;
+        taken = entry;
     }
     router->n = kept;
+    return taken;
+}
+
+void fg_router_free(struct fg_router_entry *entries)
+{
+    while (entries) {
+        struct fg_router_entry *next = entries->next;
+
+        free(entries);
+        entries = next;
+    }
+}
+
+void fg_router_remove(struct fg_router *router, const struct fg_http_mount *mount)
+{
+    fg_router_free(fg_router_take(router, mount));
 }
 
 static bool matches(const struct fg_router_entry *entry, const struct fg_target *target)

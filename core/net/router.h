@@ -19,6 +19,7 @@ struct fg_router_segment {
 struct fg_router_entry {
     const struct fg_route *route; /* borrowed */
     struct fg_http_mount *mount;  /* borrowed */
+    struct fg_router_entry *next; /* of a list made by fg_router_take() */
     size_t n_segments;
     struct fg_router_segment segments[FG_ROUTE_SEGMENTS_MAX];
 };
@@ -35,6 +36,9 @@ void fg_router_deinit(struct fg_router *router);
 int fg_router_add(struct fg_router *router, const struct fg_route *routes, size_t n, struct fg_http_mount *mount,
                   struct fg_error *err);
 void fg_router_remove(struct fg_router *router, const struct fg_http_mount *mount);
+/* Out of the router, but kept for requests that go on: a list, now the caller's. NULL: none. */
+struct fg_router_entry *fg_router_take(struct fg_router *router, const struct fg_http_mount *mount);
+void fg_router_free(struct fg_router_entry *entries); /* of such a list; NULL allowed */
 /* NULL: none. HEAD is served by a GET route where there is no HEAD route. */
 const struct fg_router_entry *fg_router_find(const struct fg_router *router, const struct fg_target *target,
                                              struct fg_slice method);

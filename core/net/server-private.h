@@ -2,7 +2,9 @@
 /*
  * What the files of the HTTP server share. Loop thread only.
  *
- *   server.c      listens, accepts, mounts, closes
+ *   server.c      listens, accepts, closes
+ *   mount.c       routes come and go
+ *   change.c      certificate, tokens and limits change while it listens
  *   connection.c  one client: phases, deadlines, one request after the other
  *   wire.c        bytes out, plain or through TLS, and the orderly end of a connection
  *   answer.c      heads, whole answers, problem documents
@@ -34,12 +36,19 @@
 struct fg_server_tls;
 
 struct fg_http_mount {
-    struct fg_list link;           /* in server->mounts */
+    struct fg_list link;           /* in server->mounts or ->retired */
     struct fg_list exchanges;      /* of struct fg_exchange.link: open on its routes */
     struct fg_http_server *server; /* NULL: the server is gone */
+    uv_loop_t *loop;               /* the server's */
     const struct fg_route *routes; /* borrowed */
     size_t n_routes;
     void *self;
+    bool retired;
+    struct fg_router_entry *entries; /* owned; retired: those that open exchanges look at */
+    uv_timer_t timer;                /* retired: goes off at the deadline, or when nothing is open */
+    uint64_t deadline;               /* loop ms */
+    fg_done_cb gone;
+    void *gone_arg;
 };
 
 struct fg_http_server {
@@ -56,17 +65,19 @@ struct fg_http_server {
     struct fg_head_limits head_limits;
     struct fg_router router;
     struct fg_list mounts;      /* of struct fg_http_mount.link */
+    struct fg_list retired;     /* the same: out of the router, with exchanges that are open */
     struct fg_list connections; /* of struct fg_connection.link */
     struct fg_list resumable;   /* of struct fg_connection.resume_link: have bytes of a next request */
     size_t n_connections;
     size_t n_streams;
 
     struct fg_server_tls *tls; /* owned; NULL: plain */
-    bool client_certificates;  /* every connection has shown one */
+    bool client_certificates;  /* every new connection has to show one */
     bool loopback;             /* listens where only this machine can reach it */
     bool auth_required;
     struct fg_http_token *tokens; /* owned: array of n_tokens */
     size_t n_tokens;
+    unsigned n_changes; /* of who may do what, so far */
 
     struct fg_budget *budget;         /* borrowed; NULL: none */
     struct fg_metrics *metrics;       /* borrowed; NULL: none */
@@ -77,6 +88,7 @@ struct fg_http_server {
     struct fg_buf out; /* where answers are put together */
     char date[40];     /* "Date: ...\r\n" of the second date_at */
     int64_t date_at;
+    char *listen; /* owned: as it was asked for */
     char address[64];
     char read_buffer[FG_SERVER_READ_BYTES];
     char plain_buffer[FG_SERVER_READ_BYTES]; /* what TLS made of it */
@@ -113,6 +125,8 @@ struct fg_connection {
     struct fg_exchange *x;     /* of the request being read or answered; NULL: none */
     struct fg_exchange *spare; /* owned; its memory is used again for the next request */
     uint8_t peer[16];
+    bool certified;   /* has shown a certificate that the server's present client CA knows */
+    bool served;      /* has had an answer */
     bool refused;     /* over a limit: told 503 and nothing else */
     bool close_after; /* the answer being made is the last one */
     bool stepping;    /* inside step loop: answers must not start it again */
@@ -131,7 +145,8 @@ struct fg_exchange {
     enum fg_exchange_state state;
     struct fg_connection *conn; /* NULL: the client is gone, and the handler was not told; it ends this by answering */
     struct fg_message *msg;     /* of the connection's reader; owned once conn is NULL */
-    const struct fg_router_entry *entry; /* NULL: unmounted */
+    const struct fg_router_entry *entry; /* NULL: unmounted, or over */
+    unsigned judged;                     /* server->n_changes when the request was found to be allowed */
     struct fg_list link;                 /* in mount->exchanges */
     struct fg_target target;
     size_t path_at, query_at; /* offsets in msg->bytes, which moves while a body arrives */
@@ -186,6 +201,7 @@ struct fg_exchange *fg_exchange_open(struct fg_connection *conn, const struct fg
 void fg_exchange_hand_over(struct fg_exchange *x);
 void fg_exchange_client_gone(struct fg_exchange *x);
 void fg_exchange_unmount(struct fg_exchange *x);
+void fg_exchange_retire(struct fg_exchange *x); /* a stream whose client is there */
 void fg_exchange_drop(struct fg_exchange *x); /* not handed over: forget it */
 struct fg_exchange *fg_exchange_free(struct fg_exchange *x);
 
@@ -195,14 +211,25 @@ struct fg_refusal {
     const char *detail;
     struct fg_slice headers;
 };
-struct fg_refusal fg_auth_check(const struct fg_http_server *server, const struct fg_message *msg, enum fg_scope scope);
+struct fg_refusal fg_auth_check(const struct fg_connection *conn, const struct fg_message *msg, enum fg_scope scope);
+/* The same once more, where the rules have changed since; x->conn is there. */
+struct fg_refusal fg_auth_check_again(struct fg_exchange *x);
+
+/* mount.c */
+void fg_mount_left(struct fg_http_mount *mount);        /* one of its exchanges is over */
+void fg_mount_server_gone(struct fg_http_mount *mount); /* its server is being freed */
 
 /* server-tls.c */
 int fg_server_tls_new(const struct fg_http_server_config *config, struct fg_server_tls **ret, struct fg_error *err);
 struct fg_server_tls *fg_server_tls_free(struct fg_server_tls *tls);
+bool fg_server_tls_same(const struct fg_server_tls *a, const struct fg_server_tls *b); /* NULL allowed: plain */
+bool fg_server_tls_certified(const struct fg_connection *conn);
 SSL *fg_server_tls_session(struct fg_server_tls *tls); /* NULL: no memory */
 void fg_server_tls_input(struct fg_connection *conn, struct fg_slice bytes);
 
 /* server.c */
+void fg_server_set_limits(struct fg_http_server *server, const struct fg_http_server_limits *given);
+/* An array of config->n_tokens; NULL: no memory. */
+struct fg_http_token *fg_server_copy_tokens(const struct fg_http_server_config *config, struct fg_error *err);
 void fg_server_connection_closed(struct fg_http_server *server);
 void fg_server_resume_later(struct fg_connection *conn);

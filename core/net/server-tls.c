@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "base/err.h"
+#include "base/hash.h"
 #include "base/str.h"
 #include "net/server-private.h"
 
@@ -14,6 +15,7 @@
 
 struct fg_server_tls {
     SSL_CTX *ctx;
+    uint8_t digest[FG_SHA256_SIZE]; /* of all certificates in it: what is the same looks the same */
 };
 
 static int raise_ssl(struct fg_error *err, const char *what, const char *path)
@@ -131,6 +133,44 @@ static int load_own(SSL_CTX *ctx, const struct fg_http_server_config *config, st
     return 0;
 }
 
+/* Adds up: a folder has no order. A key needs no part in it, as it fits its certificate. */
+static bool add_certificate(struct fg_server_tls *tls, char part, X509 *certificate)
+{
+    uint8_t digest[FG_SHA256_SIZE];
+    unsigned char *der = NULL;
+    int n = i2d_X509(certificate, &der);
+
+    if (n <= 0)
+        return false;
+    fg_sha256(fg_slice_make((const char *)der, (size_t)n), digest);
+    OPENSSL_free(der);
+    for (size_t i = 0; i < sizeof(digest); i++)
+        tls->digest[i] = (uint8_t)(tls->digest[i] + part * digest[i]);
+    return true;
+}
+
+static int make_digest(struct fg_server_tls *tls, struct fg_error *err)
+{
+    STACK_OF(X509_OBJECT) *trusted = X509_STORE_get0_objects(SSL_CTX_get_cert_store(tls->ctx));
+    STACK_OF(X509) *chain = NULL;
+    bool good = add_certificate(tls, 1, SSL_CTX_get0_certificate(tls->ctx));
+
+    (void)SSL_CTX_get0_chain_certs(tls->ctx, &chain);
+    for (int i = 0; i < sk_X509_num(chain); i++)
+        good = good && add_certificate(tls, 3, sk_X509_value(chain, i));
+    for (int i = 0; i < sk_X509_OBJECT_num(trusted); i++) {
+        X509 *certificate = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(trusted, i));
+
+        good = good && (!certificate || add_certificate(tls, 5, certificate));
+    }
+    return good ? 0 : fg_raise(fg_error_set(err, FG_E_INTERNAL, 0, "cannot set up TLS: no memory"));
+}
+
+bool fg_server_tls_same(const struct fg_server_tls *a, const struct fg_server_tls *b)
+{
+    return a && b ? memcmp(a->digest, b->digest, sizeof(a->digest)) == 0 : a == b;
+}
+
 int fg_server_tls_new(const struct fg_http_server_config *config, struct fg_server_tls **ret, struct fg_error *err)
 {
     struct fg_server_tls *tls = calloc(1, sizeof(*tls));
@@ -152,6 +192,8 @@ int fg_server_tls_new(const struct fg_http_server_config *config, struct fg_serv
     r = load_own(tls->ctx, config, err);
     if (r == 0 && config->tls_client_ca)
         r = load_client_ca(tls->ctx, config->tls_client_ca, err);
+    if (r == 0)
+        r = make_digest(tls, err);
     if (r < 0) {
         fg_server_tls_free(tls);
         return fg_pass(r);
@@ -167,6 +209,33 @@ struct fg_server_tls *fg_server_tls_free(struct fg_server_tls *tls)
     SSL_CTX_free(tls->ctx);
     free(tls);
     return NULL;
+}
+
+/* By the server's present CA, also where the handshake was made under another one. */
+bool fg_server_tls_certified(const struct fg_connection *conn)
+{
+    const struct fg_http_server *server = conn->server;
+    X509 *peer = conn->ssl && server->client_certificates ? SSL_get0_peer_certificate(conn->ssl) : NULL;
+    X509_STORE_CTX *ctx;
+    bool good;
+
+    if (!peer)
+        return false;
+    if (SSL_get_SSL_CTX(conn->ssl) == server->tls->ctx)
+        return SSL_get_verify_result(conn->ssl) == X509_V_OK;
+    ctx = X509_STORE_CTX_new();
+    good = ctx &&
+           X509_STORE_CTX_init(ctx, SSL_CTX_get_cert_store(server->tls->ctx), peer,
+                               SSL_get_peer_cert_chain(conn->ssl)) == 1 &&
+           X509_STORE_CTX_set_default(ctx, "ssl_client") == 1;
+    if (good) {
+        X509_VERIFY_PARAM_set_auth_level(X509_STORE_CTX_get0_param(ctx),
+                                         SSL_CTX_get_security_level(server->tls->ctx));
+        good = X509_verify_cert(ctx) == 1;
+    }
+    X509_STORE_CTX_free(ctx);
+    ERR_clear_error();
+    return good;
 }
 
 SSL *fg_server_tls_session(struct fg_server_tls *tls)

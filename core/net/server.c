@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The server: listens, accepts, mounts routes, and goes away in order. */
+/* The server: listens, accepts, and goes away in order. */
 #include <stdlib.h>
 
 #include "base/err.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "net/server-private.h"
 
 #define BACKLOG 511
 #define OUT_MAX (FG_SERVER_HEADERS_MAX + FG_SERVER_JOIN_MAX + 4096)
 
-static void set_limits(struct fg_http_server *server, const struct fg_http_server_limits *given)
+void fg_server_set_limits(struct fg_http_server *server, const struct fg_http_server_limits *given)
 {
     struct fg_http_server_limits *l = &server->limits;
 
@@ -56,17 +57,19 @@ static int parse_address(const char *listen, struct sockaddr_storage *ret, struc
     return r < 0 ? bad_address(listen, err) : 0;
 }
 
-static int copy_tokens(struct fg_http_server *server, const struct fg_http_server_config *config, struct fg_error *err)
+struct fg_http_token *fg_server_copy_tokens(const struct fg_http_server_config *config, struct fg_error *err)
 {
-    server->tokens = calloc(config->n_tokens ? config->n_tokens : 1, sizeof(*server->tokens));
-    if (!server->tokens)
-        return fg_raise(fg_error_set(err, FG_E_INTERNAL, 0, "no memory for tokens"));
-    for (size_t i = 0; i < config->n_tokens; i++) {
-        server->tokens[i] = config->tokens[i];
-        server->tokens[i].name = NULL; /* borrowed from the caller, and not needed to compare */
+    struct fg_http_token *tokens = calloc(config->n_tokens ? config->n_tokens : 1, sizeof(*tokens));
+
+    if (!tokens) {
+        (void)fg_raise(fg_error_set(err, FG_E_INTERNAL, 0, "no memory for tokens"));
+        return NULL;
     }
-    server->n_tokens = config->n_tokens;
-    return 0;
+    for (size_t i = 0; i < config->n_tokens; i++) {
+        tokens[i] = config->tokens[i];
+        tokens[i].name = NULL; /* borrowed from the caller, and not needed to compare */
+    }
+    return tokens;
 }
 
 static void declare_metrics(struct fg_http_server *server)
@@ -89,19 +92,13 @@ static void server_free(struct fg_http_server *server)
     if (!server)
         return;
     fg_list_for_each_safe(it, tmp, &server->mounts)
-    {
-        struct fg_http_mount *mount = fg_container_of(it, struct fg_http_mount, link);
-
-        struct fg_list *x;
-
-        fg_list_remove(it);
-        while ((x = fg_list_pop(&mount->exchanges)) != NULL)
-            fg_exchange_unmount(fg_container_of(x, struct fg_exchange, link));
-        mount->server = NULL; /* whoever mounted it unmounts it */
-    }
+        fg_mount_server_gone(fg_container_of(it, struct fg_http_mount, link));
+    fg_list_for_each_safe(it, tmp, &server->retired)
+        fg_mount_server_gone(fg_container_of(it, struct fg_http_mount, link));
     fg_router_deinit(&server->router);
     fg_server_tls_free(server->tls);
     free(server->tokens);
+    free(server->listen);
     fg_buf_deinit(&server->out);
     free(server);
 }
@@ -190,24 +187,50 @@ static const char *advice_for(int r)
     return uv_strerror(r);
 }
 
-/* On failure the server is freed when the loop has closed its handle. */
-static int start_listening(struct fg_http_server *server, const struct sockaddr_storage *addr, const char *listen,
-                           struct fg_error *err)
+/* See fg_http_server_config.replaces: Linux lets two listen on one port while both have this option. */
+static void share_port(const uv_tcp_t *listener, int on)
 {
-    int r = uv_tcp_init(server->loop, &server->listener);
+    uv_os_fd_t fd;
+
+    if (uv_fileno((const uv_handle_t *)listener, &fd) == 0)
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+}
+
+static int bind_and_listen(struct fg_http_server *server, const struct sockaddr_storage *addr,
+                           const struct fg_http_server *replaces)
+{
+    int r;
+
+    if (replaces) {
+        share_port(&replaces->listener, 1);
+        share_port(&server->listener, 1);
+    }
+    r = uv_tcp_bind(&server->listener, (const struct sockaddr *)addr, 0);
+    if (r == 0)
+        r = uv_listen((uv_stream_t *)&server->listener, BACKLOG, on_connection);
+    if (replaces) {
+        share_port(&replaces->listener, 0); /* or any other program of this user could join in */
+        share_port(&server->listener, 0);
+    }
+    return r;
+}
+
+/* On failure the server is freed when the loop has closed its handle. */
+static int start_listening(struct fg_http_server *server, const struct sockaddr_storage *addr,
+                           const struct fg_http_server_config *config, struct fg_error *err)
+{
+    int r = uv_tcp_init_ex(server->loop, &server->listener, addr->ss_family);
 
     if (r < 0) {
         server_free(server);
         return fg_raise(fg_error_set(err, FG_E_INTERNAL, 0, "cannot make a socket: %s", uv_strerror(r)));
     }
     server->listener.data = server;
-    r = uv_tcp_bind(&server->listener, (const struct sockaddr *)addr, 0);
-    if (r == 0)
-        r = uv_listen((uv_stream_t *)&server->listener, BACKLOG, on_connection);
+    r = bind_and_listen(server, addr, config->replaces);
     if (r < 0) {
         uv_close((uv_handle_t *)&server->listener, on_never_listened);
         return fg_raise(fg_error_set(err, r == UV_EADDRINUSE ? FG_E_UNAVAILABLE : FG_E_CONFIG, 0,
-                                     "cannot listen on \"%s\": %s", listen, advice_for(r)));
+                                     "cannot listen on \"%s\": %s", config->listen, advice_for(r)));
     }
     (void)uv_timer_init(server->loop, &server->drain);
     (void)uv_idle_init(server->loop, &server->resume);
@@ -236,18 +259,22 @@ int fg_http_server_new(const struct fg_http_server_config *config, struct fg_htt
     server->client_certificates = config->tls_certificate && config->tls_client_ca;
     server->out = FG_BUF_INIT(OUT_MAX);
     fg_list_init(&server->mounts);
+    fg_list_init(&server->retired);
     fg_list_init(&server->connections);
     fg_list_init(&server->resumable);
-    set_limits(server, &config->limits);
+    fg_server_set_limits(server, &config->limits);
     declare_metrics(server);
-    r = copy_tokens(server, config, err);
+    server->n_tokens = config->n_tokens;
+    server->listen = fg_strdup_slice(fg_slice_of(config->listen));
+    server->tokens = fg_server_copy_tokens(config, err);
+    r = server->tokens ? 0 : -FG_E_INTERNAL;
     if (r == 0 && config->tls_certificate)
         r = fg_server_tls_new(config, &server->tls, err);
     if (r < 0) {
         server_free(server);
         return fg_pass(r);
     }
-    r = start_listening(server, &addr, config->listen, err);
+    r = start_listening(server, &addr, config, err);
     if (r < 0)
         return fg_pass(r);
     *ret = server;
@@ -314,62 +341,14 @@ void fg_http_server_close(struct fg_http_server *server, uint64_t deadline_ms, f
     {
         struct fg_connection *conn = fg_container_of(it, struct fg_connection, link);
 
-        if (conn->phase == FG_PHASE_ANSWER || conn->phase == FG_PHASE_FLUSH || conn->phase == FG_PHASE_LINGER)
-            conn->close_after = true;
-        else
+        if (conn->phase == FG_PHASE_HANDSHAKE || (conn->phase == FG_PHASE_HEAD && fg_reader_idle(&conn->reader)))
             fg_connection_cut(conn);
+        else
+            conn->close_after = true;
     }
     if (deadline_ms == 0)
         cut_all(server);
     else
         (void)uv_timer_start(&server->drain, on_drain_timer, deadline_ms, 0);
     end_when_empty(server);
-}
-
-int fg_http_server_mount(struct fg_http_server *server, const struct fg_route *routes, size_t n, void *self,
-                         struct fg_http_mount **ret, struct fg_error *err)
-{
-    struct fg_http_mount *mount = calloc(1, sizeof(*mount));
-    int r;
-
-    if (!mount)
-        return fg_raise(fg_error_set(err, FG_E_INTERNAL, 0, "no memory for routes"));
-    mount->server = server;
-    mount->routes = routes;
-    mount->n_routes = n;
-    mount->self = self;
-    fg_list_init(&mount->exchanges);
-    r = fg_router_add(&server->router, routes, n, mount, err);
-    if (r < 0) {
-        free(mount);
-        return fg_pass(r);
-    }
-    fg_list_append(&server->mounts, &mount->link);
-    *ret = mount;
-    return 0;
-}
-
-void fg_http_server_unmount(struct fg_http_mount *mount)
-{
-    struct fg_list *it;
-
-    if (!mount)
-        return;
-    if (mount->server)
-        fg_router_remove(&mount->server->router, mount);
-    while ((it = fg_list_pop(&mount->exchanges)) != NULL)
-        fg_exchange_unmount(fg_container_of(it, struct fg_exchange, link));
-    fg_list_remove(&mount->link);
-    free(mount);
-}
-
-void fg_http_server_routes(const struct fg_http_server *server, void (*cb)(void *arg, const struct fg_route *route),
-                           void *arg)
-{
-    for (const struct fg_list *it = server->mounts.next; it != &server->mounts; it = it->next) {
-        const struct fg_http_mount *mount = fg_container_of(it, struct fg_http_mount, link);
-
-        for (size_t i = 0; i < mount->n_routes; i++)
-            cb(arg, &mount->routes[i]);
-    }
 }

@@ -66,9 +66,8 @@ struct fg_http_server_depth {
 int fg_http_server_new(const struct fg_http_server_config *config, struct fg_http_server **ret, struct fg_error *err);
 /*
  * Stops listening. Connections without a request are closed at once; requests that have begun to arrive and answers
- * have deadline_ms from now, then they are cut; closed(arg) when all is gone. Mounts stay their owners', who may
- * unmount or retire them before, and unmount them after. Streams go on until the deadline, unless their mount is
- * retired.
+ * have deadline_ms from now, then they are cut; closed(arg) when all is gone. Mounts stay their owners', who
+ * unmount or retire them before or after. Streams go on until the deadline, unless their mount is retired.
  */
 void fg_http_server_close(struct fg_http_server *server, uint64_t deadline_ms, fg_done_cb closed, void *arg);
 void fg_http_server_depth(const struct fg_http_server *server, struct fg_http_server_depth *ret);
@@ -88,8 +87,8 @@ int fg_http_server_prepare(struct fg_http_server *server, const struct fg_http_s
  * fg_http_server_apply() - put a change in place, and free it
  *
  * Every request whose head is read from now on is judged by the new tokens, on old connections too. Answers that are
- * being made end as they would; but streams whose token or client certificate is not good any more are cut, with
- * on_gone() inside this call, and no such answer becomes a stream.
+ * being made end as they would; but streams whose token or client certificate is not good any more are cut, and no
+ * such answer becomes a stream.
  *
  * Where certificate, key or client CA are others than before (by content): new connections get the new ones; old ones
  * end their exchange with "Connection: close", and those that wait for a next request are closed at once. One that has
