@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Plugin files: finding, loading, and the handshake that keeps a wrong one out. */
-#include "host/loader.h"
-
 #include <dirent.h>
 #include <dlfcn.h>
 #include <limits.h>
@@ -12,7 +10,9 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "conf/options.h"
+#include "host/loader-private.h"
+
+#define REFUSE(...) return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, __VA_ARGS__))
 
 static const char *const kind_names[] = {
     [FG_KIND_SOURCE] = "source",
@@ -165,69 +165,36 @@ static int find_file(const struct fg_plugin_path *path, const char *name, char *
     return not_found(path, name, err);
 }
 
-/* What each kind must bring, beside open and close. */
-static const char *missing_callback(const struct fg_plugin *p)
+void fg_plugin_registry_init(struct fg_plugin_registry *registry)
 {
-    if (!p->open)
-        return "open";
-    if (!p->close)
-        return "close";
-    switch (p->kind) {
-    case FG_KIND_SOURCE:
-        if (!p->source)
-            return "source";
-        return !p->source->assign   ? "source.assign"
-               : !p->source->revoke ? "source.revoke"
-               : !p->source->pull   ? "source.pull"
-               : !p->source->rewind ? "source.rewind"
-               : !p->source->keys   ? "source.keys"
-                                    : NULL;
-    case FG_KIND_TRANSFORM:
-        return !p->transform ? "transform" : !p->transform->apply ? "transform.apply" : NULL;
-    case FG_KIND_SINK:
-        return !p->sink ? "sink" : !p->sink->deliver ? "sink.deliver" : !p->sink->cancel ? "sink.cancel" : NULL;
-    default:
-        return !p->control ? "control" : p->control->n_routes && !p->control->routes ? "control.routes" : NULL;
+    *registry = (struct fg_plugin_registry){ .round = 0 };
+    fg_list_init(&registry->files);
+}
+
+void fg_plugin_registry_deinit(struct fg_plugin_registry *registry)
+{
+    while (registry->files.next && fg_list_pop(&registry->files))
+        ;
+}
+
+void fg_plugin_registry_round(struct fg_plugin_registry *registry)
+{
+    if (registry)
+        registry->round++;
+}
+
+/* A file that is loaded already; @sha256 NULL: and was read in this round. */
+static struct fg_plugin_file *find_loaded(struct fg_plugin_registry *registry, const char *path, const char *sha256)
+{
+    if (!registry)
+        return NULL;
+    for (struct fg_list *it = registry->files.next; it != &registry->files; it = it->next) {
+        struct fg_plugin_file *file = fg_container_of(it, struct fg_plugin_file, link);
+        bool same = sha256 ? strcmp(file->sha256, sha256) == 0 : file->round == registry->round;
+        if (same && strcmp(file->path, path) == 0)
+            return file;
     }
-}
-
-#define REFUSE(...) return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, __VA_ARGS__))
-
-static int check_options(const struct fg_plugin *p, const char *name, struct fg_error *err)
-{
-    struct fg_error why = FG_ERROR_NULL;
-
-    if (!p->options)
-        return 0;
-    if (p->config_size == 0)
-        REFUSE("plugin \"%s\" has options but no config_size", name);
-    if (fg_conf_table_check(p->options, &why) < 0)
-        REFUSE("plugin \"%s\" has a bad option table: %.160s", name, why.text);
-    return 0;
-}
-
-static int handshake(const struct fg_plugin *found, const char *name, struct fg_plugin *ret, struct fg_error *err)
-{
-    const char *missing;
-
-    if (found->magic != FG_PLUGIN_MAGIC)
-        REFUSE("\"%s.so\" is no fragua plugin: its magic is 0x%08x", name, found->magic);
-    if (found->abi != FG_ABI)
-        REFUSE("plugin \"%s\" was built for ABI %u, this is ABI %u: build it again", name, found->abi, FG_ABI);
-    if (found->size < offsetof(struct fg_plugin, check))
-        REFUSE("plugin \"%s\" has a descriptor of %u bytes, too small for ABI %u", name, found->size, FG_ABI);
-    *ret = (struct fg_plugin){ .magic = 0 };
-    memcpy(ret, found, found->size < sizeof(*ret) ? found->size : sizeof(*ret));
-    if (ret->kind < FG_KIND_SOURCE || ret->kind >= _FG_KIND_END)
-        REFUSE("plugin \"%s\" is of an unknown kind (%u)", name, ret->kind);
-    if (!ret->name || strcmp(ret->name, name) != 0)
-        REFUSE("plugin file \"%s.so\" says its name is \"%.64s\"", name, ret->name ? ret->name : "");
-    if (!ret->version || !ret->summary)
-        REFUSE("plugin \"%s\" lacks its version or summary", name);
-    missing = missing_callback(ret);
-    if (missing)
-        REFUSE("plugin \"%s\" lacks the mandatory callback %s", name, missing);
-    return check_options(ret, name, err);
+    return NULL;
 }
 
 static int check_pin(const char *name, const char *wanted, const char *found, struct fg_error *err)
@@ -239,45 +206,80 @@ static int check_pin(const char *name, const char *wanted, const char *found, st
     return 0;
 }
 
+/* With the process's number, not "self": debuggers and profilers read the plugin there too. */
+static void name_of_fd(int fd, char *ret, size_t size)
+{
+    char self[32];
+    ssize_t n = readlink("/proc/self", self, sizeof(self) - 1);
+
+    (void)snprintf(ret, size, "/proc/%.*s/fd/%d", n > 0 ? (int)n : 4, n > 0 ? self : "self", fd);
+}
+
+static int open_image(struct fg_plugin_file *file, const char *name, struct fg_error *err)
+{
+    char fd_name[64];
+    const struct fg_plugin *found;
+
+    name_of_fd(file->fd, fd_name, sizeof(fd_name));
+    file->handle = dlopen(fd_name, RTLD_NOW | RTLD_LOCAL);
+    if (!file->handle) {
+        const char *why = dlerror();
+        size_t n = strlen(fd_name);
+        if (strncmp(why, fd_name, n) == 0 && strncmp(why + n, ": ", 2) == 0)
+            REFUSE("cannot load plugin \"%s\": %s%s", name, file->path, why + n);
+        REFUSE("cannot load plugin \"%s\": %s", name, why);
+    }
+    found = dlsym(file->handle, "fragua_plugin");
+    if (!found)
+        REFUSE("\"%s\" exports no symbol fragua_plugin", file->path);
+    return fg_pass(fg_plugin_handshake(found, name, &file->plugin, err));
+}
+
+/* Loads the file at file->path, or finds that its content is loaded already: then *ret is that one. */
+static int load(const struct fg_plugin_path *path, const char *name, const char *sha256, struct fg_plugin_file *file,
+                struct fg_plugin_file **ret, struct fg_error *err)
+{
+    struct fg_plugin_image image;
+    int r = fg_plugin_image_take(file->path, name, path->root_only, FG_IMAGE_ANY, &image, err);
+
+    if (r < 0)
+        return fg_pass(r);
+    file->fd = image.fd;
+    memcpy(file->sha256, image.sha256, sizeof(file->sha256));
+    r = sha256 ? check_pin(name, sha256, file->sha256, err) : 0;
+    *ret = r < 0 ? NULL : find_loaded(path->registry, file->path, file->sha256);
+    if (r < 0 || *ret)
+        return fg_pass(r);
+    if (path->loading)
+        path->loading(path->loading_arg, name, file->path, file->sha256);
+    r = open_image(file, name, err);
+    if (r == 0 && path->registry)
+        fg_list_append(&path->registry->files, &file->link);
+    *ret = file;
+    return fg_pass(r);
+}
+
 int fg_plugin_load(const struct fg_plugin_path *path, const char *name, const char *sha256,
                    struct fg_plugin_file **ret, struct fg_error *err)
 {
-    struct fg_plugin_file *file;
-    const struct fg_plugin *found;
+    struct fg_plugin_file *file = fg_calloc(1, sizeof(*file)), *found = NULL;
     int r;
 
-    file = fg_calloc(1, sizeof(*file));
     file->refs = 1;
+    file->fd = -1;
     r = find_file(path, name, &file->path, err);
-    if (r < 0)
-        goto out;
-    if (fg_sha256_file_hex(file->path, file->sha256) < 0) {
-        r = fg_raise(fg_error_set(err, FG_E_NOT_FOUND, 0, "cannot read \"%s\": %s", file->path, fg_errno_text(errno)));
-        goto out;
+    if (r == 0)
+        found = find_loaded(path->registry, file->path, NULL);
+    if (found)
+        r = sha256 ? check_pin(name, sha256, found->sha256, err) : 0;
+    else if (r == 0)
+        r = load(path, name, sha256, file, &found, err);
+    if (r == 0) {
+        found->round = path->registry ? path->registry->round : 0;
+        *ret = fg_plugin_file_ref(found);
     }
-    r = sha256 ? check_pin(name, sha256, file->sha256, err) : 0;
-    if (r < 0)
-        goto out;
-    if (path->loading)
-        path->loading(path->loading_arg, name);
-    file->handle = dlopen(file->path, RTLD_NOW | RTLD_LOCAL);
-    if (!file->handle) {
-        r = fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "cannot load plugin \"%s\": %s", name, dlerror()));
-        goto out;
-    }
-    found = dlsym(file->handle, "fragua_plugin");
-    if (!found) {
-        r = fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "\"%s\" exports no symbol fragua_plugin", file->path));
-        goto out;
-    }
-    r = handshake(found, name, &file->plugin, err);
-out:
-    if (r < 0) {
-        fg_plugin_file_unref(file);
-        return fg_pass(r);
-    }
-    *ret = file;
-    return 0;
+    fg_plugin_file_unref(file);
+    return fg_pass(r);
 }
 
 struct fg_plugin_file *fg_plugin_file_ref(struct fg_plugin_file *file)
@@ -288,12 +290,18 @@ struct fg_plugin_file *fg_plugin_file_ref(struct fg_plugin_file *file)
 
 struct fg_plugin_file *fg_plugin_file_unref(struct fg_plugin_file *file)
 {
+    bool stays = false;
+
     if (!file || --file->refs > 0)
         return NULL;
-#ifndef FG_SANITIZED
-    if (file->handle)
-        dlclose(file->handle);
+    fg_list_remove(&file->link);
+#ifdef FG_SANITIZED
+    stays = file->handle;
 #endif
+    if (file->handle && !stays)
+        dlclose(file->handle);
+    if (file->fd >= 0 && !stays) /* the name may be given anew only when nothing runs under it */
+        (void)close(file->fd);
     free(file->path);
     free(file);
     return NULL;

@@ -39,7 +39,7 @@ static void say(int fd, char what, const char *text)
         _exit(1); /* nobody listens any more */
 }
 
-static void say_loading(void *arg, const char *name)
+static void say_loading(void *arg, const char *name, const char *file, const char *sha256)
 {
     say(*(int *)arg, 'L', name);
 }
