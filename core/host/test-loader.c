@@ -6,9 +6,16 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
-#include "host/loader.h"
+#include "base/buf.h"
+#include "base/fs.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "host/loader-private.h"
 
 static struct fg_plugin_path test_path(void)
 {
@@ -116,6 +123,303 @@ static void the_path_is_what_was_given_then_the_environment_then_the_installed(v
     assert_int_equal(path.n, 0);
 }
 
+/* A folder of one's own with plugin files, and what loads from there. */
+struct room {
+    char dir[64];
+    struct fg_plugin_registry registry;
+    struct fg_plugin_path path;
+    unsigned told; /* files of which it was told that they are loaded */
+};
+
+static void count_loading(void *arg, const char *name, const char *file, const char *sha256)
+{
+    struct room *room = arg;
+
+    assert_string_equal(name, "good-order");
+    assert_int_equal(strlen(sha256), 64);
+    assert_ptr_equal(strstr(file, room->dir), file);
+    room->told++;
+}
+
+static struct room *room_new(void)
+{
+    struct room *room = calloc(1, sizeof(*room));
+    const char *dir = room->dir;
+
+    (void)snprintf(room->dir, sizeof(room->dir), "/tmp/fragua-loader-XXXXXX");
+    assert_non_null(mkdtemp(room->dir));
+    fg_plugin_registry_init(&room->registry);
+    assert_int_equal(fg_plugin_path_init(&room->path, &dir, 1, NULL), 0);
+    room->path.registry = &room->registry;
+    room->path.loading = count_loading;
+    room->path.loading_arg = room;
+    return room;
+}
+
+static void file_in(const struct room *room, const char *name, char *ret, size_t size)
+{
+    (void)snprintf(ret, size, "%s/%s.so", room->dir, name);
+}
+
+static void room_free(struct room *room)
+{
+    size_t n;
+    char **names = fg_plugin_names(&room->path, &n);
+    char file[128];
+
+    for (size_t i = 0; i < n; i++) {
+        file_in(room, names[i], file, sizeof(file));
+        (void)unlink(file);
+    }
+    fg_plugin_names_free(names, n);
+    assert_int_equal(rmdir(room->dir), 0);
+    fg_plugin_path_deinit(&room->path);
+    fg_plugin_registry_deinit(&room->registry);
+    free(room);
+}
+
+/* Overwrites the very file: the worst that somebody can do to one that is loaded. */
+static void write_file(const struct room *room, const char *name, struct fg_slice bytes, const char *tail)
+{
+    char file[128];
+    int fd;
+
+    file_in(room, name, file, sizeof(file));
+    fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, bytes.ptr, bytes.len), bytes.len);
+    assert_int_equal(write(fd, tail, strlen(tail)), strlen(tail));
+    close(fd);
+}
+
+static struct fg_buf read_good(void)
+{
+    struct fg_buf bytes = FG_BUF_INIT(FG_PLUGIN_BYTES_MAX);
+    char file[512];
+
+    (void)snprintf(file, sizeof(file), "%s/good-order.so", getenv("FRAGUA_TEST_PLUGINS"));
+    assert_int_equal(fg_read_file(file, FG_PLUGIN_BYTES_MAX, &bytes, NULL), 0);
+    return bytes;
+}
+
+static void expect_refusal_in(struct room *room, const char *name, const char *sha256, const char *text)
+{
+    struct fg_plugin_file *file = NULL;
+    struct fg_error err = FG_ERROR_NULL;
+
+    assert_true(fg_plugin_load(&room->path, name, sha256, &file, &err) < 0);
+    assert_null(file);
+    if (!strstr(err.text, text))
+        fail_msg("\"%s\" does not contain \"%s\"", err.text, text);
+}
+
+static struct fg_plugin_file *load_good(struct room *room)
+{
+    struct fg_plugin_file *file = NULL;
+    struct fg_error err = FG_ERROR_NULL;
+
+    if (fg_plugin_load(&room->path, "good-order", NULL, &file, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_string_equal(file->plugin.name, "good-order");
+    return file;
+}
+
+static void files_that_are_no_whole_shared_objects_are_told_apart(void **state)
+{
+    struct room *room = room_new();
+    FG_CLEANUP(fg_buf_deinit) struct fg_buf good = read_good();
+    struct fg_slice whole = fg_buf_slice(&good);
+
+    for (size_t len = 4096; len < whole.len; len += whole.len / 7) {
+        write_file(room, "good-order", fg_slice_sub(whole, 0, len), "");
+        expect_refusal_in(room, "good-order", NULL, "good-order.so\" is cut off: it has ");
+    }
+    write_file(room, "good-order", fg_slice_sub(whole, 0, whole.len - 1), "");
+    expect_refusal_in(room, "good-order", NULL, "copy it again, and rename it into place when it is whole");
+    write_file(room, "good-order", fg_slice_sub(whole, 0, 20), "");
+    expect_refusal_in(room, "good-order", NULL, "is cut off after 20 bytes");
+    write_file(room, "good-order", FG_SLICE_NULL, "");
+    expect_refusal_in(room, "good-order", NULL, "good-order.so\" is empty");
+    write_file(room, "good-order", FG_SLICE_NULL, "this is a text\n");
+    expect_refusal_in(room, "good-order", NULL, "good-order.so\" is not a shared object");
+    good.data[18] ^= 0x40; /* e_machine */
+    write_file(room, "good-order", whole, "");
+    expect_refusal_in(room, "good-order", NULL, "was built for another machine (ELF machine ");
+    good.data[18] ^= 0x40;
+    memset(good.data + 40, 0xff, 8); /* e_shoff */
+    write_file(room, "good-order", whole, "");
+    expect_refusal_in(room, "good-order", NULL, "is damaged: it names places that no file has");
+    assert_int_equal(room->told, 0);
+    room_free(room);
+}
+
+static void a_pipe_or_a_folder_is_no_plugin_and_holds_nobody_up(void **state)
+{
+    struct room *room = room_new();
+    char file[128];
+
+    file_in(room, "pipe", file, sizeof(file));
+    assert_int_equal(mkfifo(file, 0600), 0);
+    expect_refusal_in(room, "pipe", NULL, "is no regular file");
+    file_in(room, "folder", file, sizeof(file));
+    assert_int_equal(mkdir(file, 0700), 0);
+    expect_refusal_in(room, "folder", NULL, "is no regular file");
+    assert_int_equal(rmdir(file), 0);
+    room_free(room);
+}
+
+static void a_pin_is_looked_at_before_anything_runs(void **state)
+{
+    struct room *room = room_new();
+    FG_CLEANUP(fg_buf_deinit) struct fg_buf good = read_good();
+    struct fg_plugin_file *file;
+    char pin[FG_SHA256_HEX_SIZE];
+
+    fg_sha256_hex(fg_buf_slice(&good), pin);
+    write_file(room, "good-order", fg_buf_slice(&good), "");
+    assert_int_equal(fg_plugin_load(&room->path, "good-order", pin, &file, NULL), 0);
+    assert_string_equal(file->sha256, pin);
+    for (char *c = pin; *c; c++)
+        *c = *c >= 'a' ? (char)(*c - 'a' + 'A') : *c;
+    assert_int_equal(fg_plugin_load(&room->path, "good-order", pin, &file, NULL), 0);
+    assert_int_equal(file->refs, 2);
+    fg_plugin_file_unref(file);
+    fg_plugin_file_unref(file);
+    assert_int_equal(room->told, 1);
+    write_file(room, "good-order", fg_buf_slice(&good), "!");
+    fg_plugin_registry_round(&room->registry);
+    expect_refusal_in(room, "good-order", pin, "is another file than `sha256` says: it has ");
+    expect_refusal_in(room, "good-order", "abc", "`sha256` is 64 hex digits, as `sha256sum good-order.so` prints");
+    assert_int_equal(room->told, 1);
+    room_free(room);
+}
+
+static void the_same_content_is_loaded_once_and_read_once_a_round(void **state)
+{
+    struct room *room = room_new();
+    FG_CLEANUP(fg_buf_deinit) struct fg_buf good = read_good();
+    struct fg_plugin_file *old, *other, *now;
+
+    write_file(room, "good-order", fg_buf_slice(&good), "");
+    old = load_good(room);
+    write_file(room, "good-order", fg_buf_slice(&good), "2");
+    other = load_good(room); /* not read again in this round */
+    assert_ptr_equal(other, old);
+    fg_plugin_registry_round(&room->registry);
+    now = load_good(room);
+    assert_ptr_not_equal(now, old);
+    assert_string_not_equal(now->sha256, old->sha256);
+    assert_ptr_not_equal(now->plugin.control, old->plugin.control); /* it is the new code, not the old by its name */
+    assert_string_equal(now->path, old->path);
+    write_file(room, "good-order", fg_buf_slice(&good), "");
+    fg_plugin_registry_round(&room->registry);
+    fg_plugin_file_unref(other);
+    other = load_good(room); /* back to what is loaded still */
+    assert_ptr_equal(other, old);
+    assert_int_equal(other->refs, 2);
+    assert_int_equal(room->told, 2);
+    fg_plugin_file_unref(other);
+    fg_plugin_file_unref(old);
+    fg_plugin_file_unref(now);
+    assert_true(fg_list_empty(&room->registry.files));
+    room_free(room);
+}
+
+static unsigned count_fds(void)
+{
+    unsigned n = 0;
+
+    for (int fd = 0; fd < 1024; fd++)
+        n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
+
+static void generations_leave_nothing_open(void **state)
+{
+    struct room *room = room_new();
+    FG_CLEANUP(fg_buf_deinit) struct fg_buf good = read_good();
+    struct fg_plugin_file *last = NULL;
+    unsigned before = count_fds();
+    char tail[16];
+
+#ifdef FG_SANITIZED
+    skip(); /* there nothing is unloaded */
+#endif
+    for (unsigned i = 0; i < 50; i++) {
+        struct fg_plugin_file *file;
+        (void)snprintf(tail, sizeof(tail), "%u", i);
+        write_file(room, "good-order", fg_buf_slice(&good), tail);
+        fg_plugin_registry_round(&room->registry);
+        file = load_good(room);
+        assert_ptr_not_equal(file, last);
+        assert_int_equal(fcntl(file->fd, F_GETFD), FD_CLOEXEC);
+        fg_plugin_file_unref(last);
+        last = file;
+    }
+    assert_int_equal(count_fds(), before + 1);
+    fg_plugin_file_unref(last);
+    assert_int_equal(count_fds(), before);
+    assert_int_equal(room->told, 50);
+    room_free(room);
+}
+
+static void the_bytes_that_run_cannot_be_written_in_either_way(void **state)
+{
+    static const unsigned ways[] = { FG_IMAGE_MEMORY, FG_IMAGE_COPY };
+    FG_CLEANUP(fg_buf_deinit) struct fg_buf good = read_good();
+    char file[512], pin[FG_SHA256_HEX_SIZE];
+
+    (void)snprintf(file, sizeof(file), "%s/good-order.so", getenv("FRAGUA_TEST_PLUGINS"));
+    fg_sha256_hex(fg_buf_slice(&good), pin);
+    for (size_t i = 0; i < 2; i++) {
+        struct fg_plugin_image image;
+        struct fg_error err = FG_ERROR_NULL;
+        struct stat st;
+        if (fg_plugin_image_take(file, "good-order", false, ways[i], &image, &err) < 0)
+            fail_msg("%s", err.text);
+        assert_string_equal(image.sha256, pin);
+        assert_true(write(image.fd, "x", 1) < 0);
+        assert_true(ftruncate(image.fd, 0) < 0);
+        assert_int_equal(fcntl(image.fd, F_GETFD), FD_CLOEXEC);
+        assert_int_equal(fstat(image.fd, &st), 0);
+        assert_int_equal(st.st_nlink, 0); /* nobody else finds it */
+        assert_int_equal(st.st_size, good.len);
+        close(image.fd);
+    }
+}
+
+static void only_roots_files_are_taken_where_that_is_asked_for(void **state)
+{
+    struct room *room = room_new();
+    FG_CLEANUP(fg_buf_deinit) struct fg_buf good = read_good();
+    char file[128];
+
+    write_file(room, "good-order", fg_buf_slice(&good), "");
+    file_in(room, "good-order", file, sizeof(file));
+    room->path.root_only = true;
+    if (geteuid() != 0) {
+        expect_refusal_in(room, "good-order", NULL, "and `plugins.owner` is root: chown root \"/tmp/");
+        room_free(room);
+        return;
+    }
+    fg_plugin_file_unref(load_good(room));
+    assert_int_equal(chmod(file, 0775), 0);
+    expect_refusal_in(room, "good-order", NULL, "its file \"/tmp/");
+    expect_refusal_in(room, "good-order", NULL, "can be written by others than root, and `plugins.owner` is root: chmod");
+    assert_int_equal(chmod(file, 0755), 0);
+    assert_int_equal(chown(file, 65534, 0), 0);
+    expect_refusal_in(room, "good-order", NULL, "belongs to user 65534, and `plugins.owner` is root: chown root");
+    assert_int_equal(chown(file, 0, 0), 0);
+    assert_int_equal(chmod(room->dir, 01777), 0); /* sticky is not enough for the folder itself */
+    expect_refusal_in(room, "good-order", NULL, "its folder \"/tmp/");
+    assert_int_equal(chmod(room->dir, 0755), 0);
+    assert_int_equal(chown(room->dir, 65534, 0), 0);
+    expect_refusal_in(room, "good-order", NULL, "belongs to user 65534");
+    assert_int_equal(chown(room->dir, 0, 0), 0);
+    fg_plugin_file_unref(load_good(room));
+    room_free(room);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -123,6 +427,13 @@ int main(void)
         cmocka_unit_test(an_unknown_plugin_is_answered_with_the_nearest_name),
         cmocka_unit_test(a_name_cannot_lead_out_of_the_folders),
         cmocka_unit_test(a_good_plugin_says_what_it_is),
+        cmocka_unit_test(files_that_are_no_whole_shared_objects_are_told_apart),
+        cmocka_unit_test(a_pipe_or_a_folder_is_no_plugin_and_holds_nobody_up),
+        cmocka_unit_test(a_pin_is_looked_at_before_anything_runs),
+        cmocka_unit_test(the_same_content_is_loaded_once_and_read_once_a_round),
+        cmocka_unit_test(generations_leave_nothing_open),
+        cmocka_unit_test(the_bytes_that_run_cannot_be_written_in_either_way),
+        cmocka_unit_test(only_roots_files_are_taken_where_that_is_asked_for),
         cmocka_unit_test(names_are_sorted_and_each_stands_once),
         cmocka_unit_test(the_path_is_what_was_given_then_the_environment_then_the_installed),
     };
