@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Certificates and keys of requests, read from files and kept for a second, so that a renewed file is taken up without
- * a restart and a busy client does not read files all day. curl opens a new connection when their bytes changed.
+ * a restart and a busy client does not read files all day. curl opens a new connection when their bytes changed; the
+ * old one is not used again, and closes when it is 10 minutes old or its place is needed.
  */
 #include <dirent.h>
 #include <stdlib.h>
@@ -47,6 +48,11 @@ void client_tls_drop_all(struct fg_http_client *client)
     while (!fg_list_empty(&client->tls_sets))
         /* freed sets have left the list, unseen by the analyzer: NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
         retire(fg_container_of(client->tls_sets.next, struct client_tls, link));
+}
+
+void fg_http_client_refresh(struct fg_http_client *client)
+{
+    client_tls_drop_all(client);
 }
 
 static int wanted(const struct dirent *entry)

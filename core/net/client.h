@@ -43,8 +43,9 @@ int fg_http_client_new(const struct fg_http_client_config *config, struct fg_htt
 void fg_http_client_close(struct fg_http_client *client, fg_done_cb closed, void *arg);
 
 /*
- * Files of struct fg_tls are kept for a second after they were read. After this, requests read them anew at once. A
- * connection made with other contents is never used again, refreshed or not; running requests end as they would.
+ * Files of struct fg_tls are kept for a second after they were read. Requests sent after this read them anew at once.
+ * A connection made with other contents than a request has is never used for it, refreshed or not, nor is its session
+ * resumed; requests sent before end as they would.
  */
 void fg_http_client_refresh(struct fg_http_client *client);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* TLS of the HTTP client, against a server of OpenSSL's on a thread, with certificate authorities made here. */
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/stat.h>
 
 #include <openssl/pem.h>
@@ -69,13 +70,38 @@ static void write_party(const struct party *p, const char *certificate_path, con
     fclose(file);
 }
 
-/* Serves until its listening socket is shut down, one connection after the other, each until the client ends it. */
+/*
+ * Serves until its listening socket is shut down, one connection after the other, each until the client ends it or the
+ * next one comes.
+ */
 struct tls_peer {
     SSL_CTX *ctx;
     int listener, port;
     uv_thread_t thread;
-    int n_handshakes; /* read after the thread has ended */
+    int n_handshakes;   /* read after the thread has ended, */
+    char shown[8][32];  /* and the names of the client's certificates, for each handshake */
 };
+
+static void note_client(struct tls_peer *peer, SSL *ssl)
+{
+    X509 *certificate = SSL_get0_peer_certificate(ssl);
+
+    if (certificate && peer->n_handshakes < 8)
+        (void)X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName,
+                                        peer->shown[peer->n_handshakes], sizeof(peer->shown[0]));
+    peer->n_handshakes++;
+}
+
+/* Bytes of this client, or its end; false: another one wants to be served, and this one says nothing. */
+static bool has_more(const struct tls_peer *peer, SSL *ssl)
+{
+    struct pollfd fds[2] = { { SSL_get_fd(ssl), POLLIN, 0 }, { peer->listener, POLLIN, 0 } };
+
+    if (SSL_pending(ssl) > 0)
+        return true;
+    (void)poll(fds, 2, -1);
+    return fds[0].revents != 0;
+}
 
 static void serve_one(struct tls_peer *peer, int fd)
 {
@@ -85,8 +111,8 @@ static void serve_one(struct tls_peer *peer, int fd)
 
     SSL_set_fd(ssl, fd);
     if (SSL_accept(ssl) == 1) {
-        peer->n_handshakes++;
-        while (SSL_read(ssl, in, sizeof(in)) > 0) /* the client's head fits one record */
+        note_client(peer, ssl);
+        while (has_more(peer, ssl) && SSL_read(ssl, in, sizeof(in)) > 0) /* the client's head fits one record */
             if (SSL_write(ssl, answer, sizeof(answer) - 1) <= 0)
                 break;
     }
@@ -116,7 +142,7 @@ static void tls_peer_start(struct tls_peer *peer, const struct party *server, co
     if (client_ca) {
         X509_STORE_add_cert(SSL_CTX_get_cert_store(peer->ctx), client_ca->certificate);
         SSL_CTX_set_verify(peer->ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
-        SSL_CTX_set_session_cache_mode(peer->ctx, SSL_SESS_CACHE_OFF);
+        (void)SSL_CTX_set_session_id_context(peer->ctx, (const unsigned char *)"peer", 4);
     }
     peer->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     fg_assert(bind(peer->listener, (struct sockaddr *)&address, size) == 0);
@@ -283,11 +309,6 @@ static void a_connection_is_not_shared_by_requests_that_trust_others(void **stat
     struct tls_peer peer;
     char path[128];
     struct fg_tls tls = { 0 };
-    struct fg_error err = FG_ERROR_NULL;
-    struct seen seen = { 0 };
-    struct fg_http_request req = request_to(NULL);
-    struct fg_http_call *call;
-    char url[64];
     (void)state;
 
     files_make(&f);
@@ -295,18 +316,44 @@ static void a_connection_is_not_shared_by_requests_that_trust_others(void **stat
     tls_peer_start(&peer, &f.server, NULL);
     tls.ca = in_folder(&f, "ca.pem", path);
     assert_int_equal(get_tls(&bed, &peer, &tls).status, 200);
-    /* a kept connection would answer at once; a new one waits, as the server serves one at a time */
+    /* the kept connection would answer */
     tls.ca = in_folder(&f, "wrong.pem", path);
-    (void)snprintf(url, sizeof(url), "https://127.0.0.1:%d/ok", peer.port);
-    req.url = url;
-    req.tls = &tls;
-    req.timeout_ms = 100;
-    call = fg_http_client_send(bed.client, &req, FG_SLICE_NULL, seen_done, &seen, &err);
-    assert_non_null(call);
-    bed_wait(&bed, &seen.calls, 1);
-    assert_int_equal(seen.err.code, FG_E_TIMEOUT);
+    assert_int_equal(get_tls(&bed, &peer, &tls).err.code, FG_E_AUTH);
     bed_stop(&bed);
     tls_peer_stop(&peer);
+    files_remove(&f);
+}
+
+static void a_certificate_renewed_in_place_is_shown_by_the_next_request(void **state)
+{
+    struct files f;
+    struct bed bed;
+    struct tls_peer peer;
+    struct party renewed;
+    char ca[128], certificate[128], key[128];
+    struct fg_tls tls = { 0 };
+    (void)state;
+
+    files_make(&f);
+    bed_start(&bed, 0, 0);
+    tls_peer_start(&peer, &f.server, &f.client_ca);
+    tls.ca = in_folder(&f, "ca.pem", ca);
+    tls.certificate = in_folder(&f, "client.pem", certificate);
+    tls.key = in_folder(&f, "client.key", key);
+    assert_int_equal(get_tls(&bed, &peer, &tls).status, 200);
+    renewed = make_party("renewed client", &f.client_ca);
+    write_party(&renewed, certificate, key);
+    assert_int_equal(get_tls(&bed, &peer, &tls).status, 200); /* within the second: on the connection it has */
+    fg_http_client_refresh(bed.client);
+    assert_int_equal(get_tls(&bed, &peer, &tls).status, 200);
+    fg_http_client_refresh(bed.client); /* nothing has changed: the connection stays */
+    assert_int_equal(get_tls(&bed, &peer, &tls).status, 200);
+    free_party(&renewed);
+    bed_stop(&bed);
+    tls_peer_stop(&peer);
+    assert_int_equal(peer.n_handshakes, 2);
+    assert_string_equal(peer.shown[0], "client");
+    assert_string_equal(peer.shown[1], "renewed client");
     files_remove(&f);
 }
 
@@ -346,6 +393,7 @@ int main(void)
         cmocka_unit_test(a_server_of_an_unknown_authority_is_refused),
         cmocka_unit_test(a_client_certificate_is_shown),
         cmocka_unit_test(a_connection_is_not_shared_by_requests_that_trust_others),
+        cmocka_unit_test(a_certificate_renewed_in_place_is_shown_by_the_next_request),
         cmocka_unit_test(files_that_cannot_be_used_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
