@@ -34,9 +34,11 @@ def pytest_runtest_makereport(item, call):
     """A failed test shows the end of what each of its processes said."""
     outcome = yield
     report = outcome.get_result()
-    fragua = getattr(item, "funcargs", {}).get("fragua")
-    if report.failed and fragua is not None:
-        for process in fragua.processes:
+    if not report.failed:
+        return
+    found = [getattr(fixture, "fragua", fixture) for fixture in getattr(item, "funcargs", {}).values()]
+    for runner in {id(runner): runner for runner in found if isinstance(runner, Fragua)}.values():
+        for process in runner.processes:
             report.sections.append((process.name, process.describe()))
 
 
