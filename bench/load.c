@@ -8,6 +8,7 @@
  *                                                the 10th, the 90th and the 100th percent of them were there
  *   load rate BROKERS IN OUT PER_SECOND SECONDS  write documents, open loop, at random moments (Poisson); prints the
  *                                                milliseconds from each one's writing until its entities were read
+ *   load trace BROKERS IN OUT PER_SECOND SECONDS as rate, but prints when each was written and when it was there
  *
  * The reader sees committed transactions only. `count` and `rate` print "ready" once they read.
  */
@@ -355,6 +356,19 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* A line: how many are missing, how many came twice; then one for each that came: written, there, in seconds. */
+static void print_trace(const struct run *run)
+{
+    size_t lost = 0;
+
+    for (size_t i = run->warm; i < run->n; i++)
+        lost += run->came_ns[i] == 0;
+    (void)printf("%zu %zu\n", lost, run->twice);
+    for (size_t i = run->warm; i < run->n; i++)
+        if (run->came_ns[i])
+            (void)printf("%.6f %.6f\n", (double)run->sent_ns[i] / 1e9, (double)run->came_ns[i] / 1e9);
+}
+
 /* One line: how many are missing, how many came twice, then all latencies in order. */
 static void print_run(const struct run *run)
 {
@@ -374,7 +388,8 @@ static void print_run(const struct run *run)
     free(ms);
 }
 
-static void rate(const char *brokers, const char *in, const char *out, double per_second, double seconds)
+static void rate(const char *brokers, char **topics, double per_second, double seconds,
+                 void (*print)(const struct run *run))
 {
     struct run *run = fg_calloc(1, sizeof(*run));
     pthread_t sender;
@@ -386,15 +401,15 @@ static void rate(const char *brokers, const char *in, const char *out, double pe
     run->n = run->warm + (size_t)(per_second * seconds);
     run->sent_ns = fg_calloc(run->n, sizeof(*run->sent_ns));
     run->came_ns = fg_calloc(run->n, sizeof(*run->came_ns));
-    documents_open(&run->documents, brokers, in, "0");
-    reader_open(&run->reader, brokers, out);
+    documents_open(&run->documents, brokers, topics[0], "0");
+    reader_open(&run->reader, brokers, topics[1]);
     if (pthread_create(&sender, NULL, send_all, run))
         bench_die("no thread");
     read_all(run);
     (void)pthread_join(sender, NULL);
     documents_close(&run->documents);
     reader_close(&run->reader);
-    print_run(run);
+    print(run);
     free(run->sent_ns);
     free(run->came_ns);
     free(run);
@@ -411,8 +426,10 @@ int main(int argc, char **argv)
     else if (strcmp(command, "count") == 0 && argc == 5)
         count(argv[2], argv[3], strtoul(argv[4], NULL, 10));
     else if (strcmp(command, "rate") == 0 && argc == 7)
-        rate(argv[2], argv[3], argv[4], strtod(argv[5], NULL), strtod(argv[6], NULL));
+        rate(argv[2], argv + 3, strtod(argv[5], NULL), strtod(argv[6], NULL), print_run);
+    else if (strcmp(command, "trace") == 0 && argc == 7)
+        rate(argv[2], argv + 3, strtod(argv[5], NULL), strtod(argv[6], NULL), print_trace);
     else
-        bench_die("usage: %s topics|fill|count|rate BROKERS ..., see the head of bench/load.c", argv[0]);
+        bench_die("usage: %s topics|fill|count|rate|trace BROKERS ..., see the head of bench/load.c", argv[0]);
     return 0;
 }

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import reload
 import stream
 from bed import CORES, Bed, cpu_seconds, free_port, memory_mib, wait_ready
 from table import add, rows, show
@@ -198,6 +199,10 @@ def figure_throughput():
 def figure_latency():
     # after the other: the broker is warm then
     stream.latency(BUILD, FRAGUA)
+
+
+def figure_reload():
+    reload.reload(BUILD, FRAGUA)
 
 
 def main():
