@@ -68,6 +68,9 @@ typedef void (*fg_conf_interpolate_cb)(void *arg, size_t ordinal, const char *te
 void fg_conf_interpolate(struct fg_slice text, const char *name, struct fg_buf *out, bool *ret_from_file,
                          fg_conf_interpolate_cb fault, void *arg);
 
+/* The ${file:} in a text that fg_conf_interpolate() had no fault to find in; reads nothing. */
+void fg_conf_interpolate_files(struct fg_slice text, const char *name, fg_conf_file_cb each, void *arg);
+
 /* Values: an owner of memory and secrets. */
 struct fg_conf_values *fg_conf_values_new(void);
 void *fg_conf_values_alloc(struct fg_conf_values *values, size_t size); /* zeroed, never NULL, aligned for any type */

@@ -17,6 +17,7 @@ struct work {
     struct fg_buf *out;
     bool *from_file;
     fg_conf_interpolate_cb fault;
+    fg_conf_file_cb file; /* told in place of reading, replacing and finding fault; NULL: do these */
     void *arg;
     size_t ordinal;
 };
@@ -26,6 +27,8 @@ __attribute__((format(printf, 2, 3))) static void tell(struct work *w, const cha
     struct fg_buf text = FG_BUF_INIT(1024);
     va_list ap;
 
+    if (!w->fault)
+        return;
     va_start(ap, format);
     fg_buf_vprintf(&text, format, ap);
     va_end(ap);
@@ -53,6 +56,8 @@ static void replace_env(struct work *w, struct fg_slice body)
     _cleanup_free_ char *key = NULL;
     const char *value;
 
+    if (w->file)
+        return;
     if (!is_name(name)) {
         tell(w, "%s is no name of an environment variable: write ${env:NAME} or ${env:NAME:-default}",
              fg_conf_show(name, shown));
@@ -104,6 +109,10 @@ static void replace_file(struct work *w, struct fg_slice body)
         tell(w, "the path of this ${file:} is longer than %d bytes", PATH_BYTES_MAX);
         return;
     }
+    if (w->file) {
+        w->file(w->arg, path.data);
+        return;
+    }
     if (stat(path.data, &st) == 0 && !S_ISREG(st.st_mode)) {
         tell(w, "cannot read \"%s\": it is not a regular file", path.data); /* a FIFO would hold up the start */
         return;
@@ -151,32 +160,48 @@ static void replace(struct work *w, struct fg_slice inner)
     tell(w, "%s is neither env:NAME nor file:PATH; for a literal ${ write $${", fg_conf_show(inner, shown));
 }
 
-void fg_conf_interpolate(struct fg_slice text, const char *name, struct fg_buf *out, bool *ret_from_file,
-                         fg_conf_interpolate_cb fault, void *arg)
+static void run(struct work *w, struct fg_slice text)
 {
     static const struct fg_slice open = FG_SLICE("${");
-    struct work w = { .name = name, .out = out, .from_file = ret_from_file, .fault = fault, .arg = arg };
     ptrdiff_t at;
 
-    for (; (at = fg_slice_find(text, open)) >= 0; w.ordinal++) {
+    for (; (at = fg_slice_find(text, open)) >= 0; w->ordinal++) {
         bool literal = at > 0 && text.ptr[at - 1] == '$';
         struct fg_slice rest = fg_slice_sub(text, (size_t)at + 2, text.len);
         ptrdiff_t end = fg_slice_find(rest, fg_slice_of("}"));
 
-        fg_buf_add(out, text.ptr, (size_t)at - (literal ? 1 : 0));
+        fg_buf_add(w->out, text.ptr, (size_t)at - (literal ? 1 : 0));
         text = rest;
         if (literal) {
-            fg_buf_add_slice(out, open);
+            fg_buf_add_slice(w->out, open);
             continue;
         }
         if (end < 0) {
-            tell(&w, "this ${ is never closed: a '}' is missing; for a literal ${ write $${");
+            tell(w, "this ${ is never closed: a '}' is missing; for a literal ${ write $${");
             return;
         }
-        replace(&w, fg_slice_sub(rest, 0, (size_t)end));
+        replace(w, fg_slice_sub(rest, 0, (size_t)end));
         for (size_t i = 0; i + 1 < (size_t)end; i++)
-            w.ordinal += rest.ptr[i] == '$' && rest.ptr[i + 1] == '{';
+            w->ordinal += rest.ptr[i] == '$' && rest.ptr[i + 1] == '{';
         text = fg_slice_sub(rest, (size_t)end + 1, rest.len);
     }
-    fg_buf_add_slice(out, text);
+    fg_buf_add_slice(w->out, text);
+}
+
+void fg_conf_interpolate(struct fg_slice text, const char *name, struct fg_buf *out, bool *ret_from_file,
+                         fg_conf_interpolate_cb fault, void *arg)
+{
+    struct work w = { .name = name, .out = out, .from_file = ret_from_file, .fault = fault, .arg = arg };
+
+    run(&w, text);
+}
+
+void fg_conf_interpolate_files(struct fg_slice text, const char *name, fg_conf_file_cb each, void *arg)
+{
+    struct fg_buf unread = FG_BUF_INIT(FG_CONF_BYTES_MAX);
+    bool from_file = false;
+    struct work w = { .name = name, .out = &unread, .from_file = &from_file, .file = each, .arg = arg };
+
+    run(&w, text);
+    fg_buf_deinit(&unread);
 }

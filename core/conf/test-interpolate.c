@@ -127,6 +127,29 @@ static void what_was_written_and_whether_a_file_took_part_is_kept(void **state)
     fg_conf_node_free(root);
 }
 
+static void note_file(void *arg, const char *path)
+{
+    fg_buf_add_str(arg, path + strlen(folder) * (strncmp(path, folder, strlen(folder)) == 0));
+    fg_buf_add_char(arg, '\n');
+}
+
+static void the_files_that_took_part_are_told_by_their_paths(void **state)
+{
+    FG_CLEANUP(fg_conf_faults_deinit) struct fg_conf_faults faults = FG_CONF_FAULTS_NULL;
+    FG_CLEANUP(fg_buf_deinit) struct fg_buf text = FG_BUF_INIT(1000), told = FG_BUF_INIT(1000);
+    struct fg_conf_node *root = NULL;
+    char set[128];
+
+    fg_buf_printf(&text, "a: ${file:plain}\nb: [\"${env:FG_TEST_SET}-${file:two}${file:%s/windows}\"]\nc: $${file:no}\n"
+                         "d: \"$${file:no}${env:FG_TEST_EMPTY:-x}${file:empty}\"\ne: ${file:plain}\n", folder);
+    assert_int_equal(parse(text.data, &root, &faults), 0);
+    (void)snprintf(set, sizeof(set), "f=${file:%s/limit}", folder);
+    assert_int_equal(fg_conf_set(root, set, &faults), 0);
+    fg_conf_tree_files(root, note_file, &told);
+    assert_string_equal(told.data, "/plain\n/two\n/windows\n/empty\n/plain\n/limit\n");
+    fg_conf_node_free(root);
+}
+
 static void a_file_of_64_kib_is_taken_whole(void **state)
 {
     FG_CLEANUP(fg_conf_faults_deinit) struct fg_conf_faults faults = FG_CONF_FAULTS_NULL;
@@ -199,6 +222,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_are_replaced),
         cmocka_unit_test(what_was_written_and_whether_a_file_took_part_is_kept),
+        cmocka_unit_test(the_files_that_took_part_are_told_by_their_paths),
         cmocka_unit_test(a_file_of_64_kib_is_taken_whole),
         cmocka_unit_test(faults_are_told_at_their_place),
         cmocka_unit_test(a_file_brought_in_again_and_again_is_refused),

@@ -62,6 +62,14 @@ bool fg_conf_is_nothing(const struct fg_conf_node *node)
     return text.len == 0 || fg_slice_is(text, "~") || fg_slice_is(text, "null");
 }
 
+void fg_conf_tree_files(const struct fg_conf_node *node, fg_conf_file_cb each, void *arg)
+{
+    if (node->from_file)
+        fg_conf_interpolate_files(fg_slice_of(node->written), node->file, each, arg);
+    for (size_t i = 0; i < node->n_members; i++)
+        fg_conf_tree_files(node->members[i].node, each, arg);
+}
+
 static const struct fg_conf_node *get(const struct fg_conf_node *map, struct fg_slice key)
 {
     if (!map || map->kind != FG_CONF_MAP)

@@ -41,8 +41,9 @@ static void load_section(struct loading *l, unsigned section, const char *const 
     const struct fg_conf_node *tree = l->config->tree;
     const struct fg_conf_node *map = fg_conf_get(tree, fg_config_tables[section].path);
 
-    (void)fg_conf_fill(map, tree, fg_config_tables[section].table, foreign, ret, size, &l->config->values[section],
-                       l->faults);
+    if (fg_conf_fill(map, tree, fg_config_tables[section].table, foreign, ret, size, &l->config->values[section],
+                     l->faults) == 0)
+        fg_digests_add_options(&l->config->digests, fg_config_tables[section].table, ret);
 }
 
 static void load_sections(struct loading *l)
@@ -193,6 +194,7 @@ static void load_node(struct loading *l, const struct fg_conf_node *map, uint32_
         if (fg_conf_fill(map, map, ret->file->plugin.options, plugin_keys, ret->values_struct,
                          ret->file->plugin.config_size, &ret->values, l->faults) < 0)
             return;
+        fg_digests_add_options(&l->config->digests, ret->file->plugin.options, ret->values_struct);
     } else if (map->n_members > (ret->sha256 ? 2 : 1)) {
         fault(l, map, "plugin \"%s\" has no options", plugin->text);
     }
@@ -292,12 +294,42 @@ static void load_pipelines(struct loading *l)
         load_pipeline(l, &map->members[i], &c->pipelines[i]);
 }
 
+static void add_file(void *digests, const char *path)
+{
+    fg_digests_add_file(digests, path);
+}
+
+static void list_files(struct fg_config *c)
+{
+    if (strcmp(c->path, "-") != 0)
+        fg_digests_add_file(&c->digests, c->path);
+    fg_conf_tree_files(c->tree, add_file, &c->digests);
+    fg_digests_end(&c->digests);
+}
+
+static void load_all(struct loading *l)
+{
+    struct fg_config *c = l->config;
+    size_t before = l->faults->len;
+
+    load_sections(l);
+    l->plugins.root_only = l->plugins.root_only || c->plugins.owner == FG_PLUGINS_OF_ROOT;
+    check_root_keys(l);
+    check_kafka(l);
+    check_http(l);
+    fg_plugin_registry_round(l->plugins.registry);
+    c->controls = load_nodes(l, fg_conf_get(fg_conf_get(c->tree, "http"), "plugins"), FG_KIND_CONTROL, "http.plugins",
+                             &c->n_controls);
+    load_pipelines(l);
+    if (!c->n_pipelines && !c->n_controls && l->faults->len == before)
+        fault(l, c->tree, "the file declares no pipelines and no HTTP plugins: there is nothing to run");
+}
+
 int fg_config_load(const char *path, struct fg_slice text, const char *const *sets, size_t n_sets,
                    const struct fg_plugin_path *plugins, struct fg_config **ret, struct fg_conf_faults *faults)
 {
     struct fg_config *c = fg_calloc(1, sizeof(*c));
     struct loading l = { .config = c, .plugins = *plugins, .faults = faults };
-    const struct fg_conf_node *http;
     size_t before = faults->len;
     int r;
 
@@ -307,22 +339,14 @@ int fg_config_load(const char *path, struct fg_slice text, const char *const *se
     r = text.ptr ? fg_conf_parse(text, path, &c->tree, faults) : fg_conf_load(path, &c->tree, faults);
     for (size_t i = 0; r == 0 && i < n_sets; i++)
         r = fg_conf_set(c->tree, sets[i], faults);
-    if (r == 0) {
-        load_sections(&l);
-        check_root_keys(&l);
-        check_kafka(&l);
-        check_http(&l);
-        http = fg_conf_get(c->tree, "http");
-        c->controls = load_nodes(&l, fg_conf_get(http, "plugins"), FG_KIND_CONTROL, "http.plugins", &c->n_controls);
-        load_pipelines(&l);
-        if (!c->n_pipelines && !c->n_controls && faults->len == before)
-            fault(&l, c->tree, "the file declares no pipelines and no HTTP plugins: there is nothing to run");
-    }
+    if (r == 0)
+        load_all(&l);
     if (faults->len > before || r < 0) {
         fg_conf_faults_sort(faults);
         fg_config_free(c);
         return fg_raise(-FG_E_CONFIG);
     }
+    list_files(c);
     *ret = c;
     return 0;
 }
@@ -358,6 +382,7 @@ struct fg_config *fg_config_free(struct fg_config *c)
         node_deinit(&c->controls[i]);
     for (size_t i = 0; i < FG_CONFIG_SECTIONS; i++)
         fg_conf_values_free(c->values[i]);
+    fg_digests_deinit(&c->digests);
     free(c->controls);
     free(c->pipelines);
     fg_conf_node_free(c->tree);
@@ -385,4 +410,10 @@ void fg_config_secrets(const struct fg_config *c, fg_write_cb cb, void *arg)
         for (size_t k = 0; k < c->pipelines[i].n_transforms; k++)
             node_secrets(&c->pipelines[i].transforms[k], cb, arg);
     }
+}
+
+size_t fg_config_files(const struct fg_config *c, const char *const **ret)
+{
+    *ret = (const char *const *)c->digests.files;
+    return c->digests.n_files;
 }

@@ -6,6 +6,7 @@
 #include "conf/tree.h"
 #include "flow/pipeline.h"
 #include "fragua/http.h"
+#include "host/digest.h"
 #include "host/loader.h"
 
 enum fg_role { FG_ROLE_PRODUCER, FG_ROLE_CONSUMER, FG_ROLE_BOTH };
@@ -134,6 +135,7 @@ struct fg_config {
     size_t n_controls;
     struct fg_config_pipeline *pipelines; /* array of n_pipelines, in the order of the file */
     size_t n_pipelines;
+    struct fg_digests digests; /* of what the path options name */
 };
 
 #define FG_CONFIG_PIPELINES_MAX 256u
@@ -156,6 +158,11 @@ struct fg_config *fg_config_ref(struct fg_config *config);
 struct fg_config *fg_config_free(struct fg_config *config);
 /* Every secret text in it, for the log to blank. */
 void fg_config_secrets(const struct fg_config *config, fg_write_cb cb, void *arg);
+/*
+ * The files that a change of concerns the config, absolute, sorted, each once: the file itself (not stdin), every
+ * ${file:} in it, and the file or folder that each path option names. Return: how many; *ret is the config's.
+ */
+size_t fg_config_files(const struct fg_config *config, const char *const **ret);
 
 /* The k-th topic of the file and what it is for: "input", "output", "dead-letters", "cursors". NULL past the end. */
 const char *fg_config_topic_at(const struct fg_config *config, size_t k, const char **ret_role,
