@@ -161,7 +161,7 @@ class Forge:
             "kafka": {"bootstrap.servers": kafka.plain},
             "http": {"listen": f"127.0.0.1:{port}", "plugins": [{"plugin": "http-control"}]},
             "limits": {"memory": "64MiB", "workers": 1, "drain": "2s"},
-            "reload": {"watch": False, "check": "5s", "probation": "2s"},
+            "reload": {"watch": False, "check": "10s", "probation": "2s"},
             "pipelines": {lane: self.lane(lane) for lane in lanes}}
         self.tail = None
         self.process = self.control = None
