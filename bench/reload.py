@@ -186,11 +186,10 @@ def _many_pipelines(build, fragua):
     with Bed() as bed:
         stream = Stream(bed, build, fragua, 0)
         names = [f"p{number:02}" for number in range(MANY)]
-        stream.topics("p-in")
-        pipelines = {name: {"delivery": "at-least-once",
-                            "input": {"topic": stream.topic("p-in"), "group": f"bench.{stream.tag}.{name}"},
-                            "sink": {"plugin": "sink-nlp", "service": "generic", "url": stream.url, "timeout": "10s"}}
-                     for name in names}
+        stream.topics("p-in", "p-out")
+        pipelines = {name: _pipeline(stream, "p") for name in names}
+        for name in names:
+            pipelines[name]["input"]["group"] = f"bench.{stream.tag}.{name}"
         subject = Subject(stream, {"kafka": {"bootstrap.servers": stream.brokers}, "pipelines": pipelines})
         took = []
         for number in range(MANY_RELOADS):
