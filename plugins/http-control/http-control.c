@@ -1,31 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http-control: probes, metrics, status, the pipelines' switches, the latest documents and entities, and a page. */
-#include <fragua/plugin.h>
-
+/* http-control: probes, metrics, status, switches, reloads, events, the latest documents and entities, and a page. */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include <fragua/kit/str.h>
 
 #include "assets.h"
-#include "window.h"
+#include "control.h"
 
-#define TOPICS_MAX 32u
 #define ANSWER_MAX (16u * 1024u * 1024u)
+#define VALIDATE_MAX (1024u * 1024u)
 #define LIMIT_DEFAULT 50
 #define LIMIT_MAX 1000
-
-struct config {
-    int64_t window, window_bytes;
-};
-
-struct control {
-    struct fg_host *host;
-    const struct config *config;
-    struct window window;
-    struct fg_follow *follows[TOPICS_MAX];
-    size_t n_follows;
-};
 
 static const char json_type[] = "application/json";
 
@@ -38,8 +24,8 @@ static void reply_buf(struct control *c, struct fg_exchange *x, const char *type
     fg_buf_deinit(buf);
 }
 
-static void reply_report(struct control *c, struct fg_exchange *x, enum fg_report what, const char *name, int status,
-                         const char *type)
+void control_report(struct control *c, struct fg_exchange *x, enum fg_report what, const char *name, int status,
+                    const char *type)
 {
     struct fg_buf buf = FG_BUF_INIT(ANSWER_MAX);
     struct fg_error err = FG_ERROR_NULL;
@@ -74,7 +60,7 @@ static void get_readyz(void *self, struct fg_exchange *x)
     bool ready = c->host->svc->is_ready(c->host);
 
     if (query_has(c, x, "verbose"))
-        reply_report(c, x, FG_REPORT_READY, NULL, ready ? 200 : 503, json_type);
+        control_report(c, x, FG_REPORT_READY, NULL, ready ? 200 : 503, json_type);
     else
         c->host->svc->exchange_reply(x, ready ? 200 : 503, "text/plain; charset=utf-8",
                                      fg_slice_of(ready ? "ready\n" : "not ready: see /readyz?verbose\n"));
@@ -82,27 +68,27 @@ static void get_readyz(void *self, struct fg_exchange *x)
 
 static void get_metrics(void *self, struct fg_exchange *x)
 {
-    reply_report(self, x, FG_REPORT_METRICS, NULL, 200, "text/plain; version=0.0.4; charset=utf-8");
+    control_report(self, x, FG_REPORT_METRICS, NULL, 200, "text/plain; version=0.0.4; charset=utf-8");
 }
 
 static void get_openapi(void *self, struct fg_exchange *x)
 {
-    reply_report(self, x, FG_REPORT_OPENAPI, NULL, 200, json_type);
+    control_report(self, x, FG_REPORT_OPENAPI, NULL, 200, json_type);
 }
 
 static void get_status(void *self, struct fg_exchange *x)
 {
-    reply_report(self, x, FG_REPORT_STATUS, NULL, 200, json_type);
+    control_report(self, x, FG_REPORT_STATUS, NULL, 200, json_type);
 }
 
 static void get_config(void *self, struct fg_exchange *x)
 {
-    reply_report(self, x, FG_REPORT_CONFIG, NULL, 200, json_type);
+    control_report(self, x, FG_REPORT_CONFIG, NULL, 200, json_type);
 }
 
 static void get_pipelines(void *self, struct fg_exchange *x)
 {
-    reply_report(self, x, FG_REPORT_PIPELINES, NULL, 200, json_type);
+    control_report(self, x, FG_REPORT_PIPELINES, NULL, 200, json_type);
 }
 
 /* The path parameter as a C string; false (and a 404) when it is no name at all. */
@@ -124,7 +110,7 @@ static void get_pipeline(void *self, struct fg_exchange *x)
     char name[128];
 
     if (read_name(self, x, name, sizeof(name)))
-        reply_report(self, x, FG_REPORT_PIPELINES, name, 200, json_type);
+        control_report(self, x, FG_REPORT_PIPELINES, name, 200, json_type);
 }
 
 static void act(struct control *c, struct fg_exchange *x, enum fg_pipeline_action action)
@@ -138,7 +124,7 @@ static void act(struct control *c, struct fg_exchange *x, enum fg_pipeline_actio
         c->host->svc->exchange_problem(x, err.code == FG_E_NOT_FOUND ? 404 : 409,
                                        err.code == FG_E_NOT_FOUND ? "not found" : "not possible now", err.text);
     else
-        reply_report(c, x, FG_REPORT_PIPELINES, name, 202, json_type);
+        control_report(c, x, FG_REPORT_PIPELINES, name, 202, json_type);
 }
 
 static void post_start(void *self, struct fg_exchange *x)
@@ -249,6 +235,7 @@ static void get_script(void *self, struct fg_exchange *x)
 }
 
 #define OBJECT "{\"type\":\"object\"}"
+#define STRING "{\"type\":\"string\"}"
 
 static const struct fg_route routes[] = {
     { "GET", "/livez", FG_SCOPE_OPEN, "the process is alive", NULL, NULL, get_livez, 0 },
@@ -264,6 +251,18 @@ static const struct fg_route routes[] = {
     { "POST", "/v1/pipelines/{name}/stop", FG_SCOPE_CONTROL, "drain and stop it", NULL, OBJECT, post_stop, 0 },
     { "POST", "/v1/pipelines/{name}/pause", FG_SCOPE_CONTROL, "take in nothing more", NULL, OBJECT, post_pause, 0 },
     { "POST", "/v1/pipelines/{name}/resume", FG_SCOPE_CONTROL, "go on", NULL, OBJECT, post_resume, 0 },
+    { "POST", "/v1/reload", FG_SCOPE_CONTROL,
+      "reload the file: 200 it runs or nothing had changed, 422 refused, 500 taken back; ?wait=false: 202 at once", NULL,
+      OBJECT, post_reload, 0 },
+    { "GET", "/v1/reloads", FG_SCOPE_READ, "the generation and the last reloads, newest first", NULL, OBJECT,
+      get_reloads, 0 },
+    { "GET", "/v1/reloads/{generation}", FG_SCOPE_READ, "the reload that made a generation, or was to make it", NULL,
+      OBJECT, get_reload, 0 },
+    { "POST", "/v1/config/validate", FG_SCOPE_CONTROL,
+      "what a reload with the body, the text of a file, would do: nothing is changed", STRING, OBJECT, post_validate,
+      VALIDATE_MAX },
+    { "GET", "/v1/events", FG_SCOPE_READ,
+      "server-sent events; ?kinds=reload,pipeline,document,entities takes some of them", NULL, NULL, get_events, 0 },
     { "GET", "/v1/documents", FG_SCOPE_READ, "the latest documents; ?text= ?mailbox= ?before= ?limit=", NULL, OBJECT,
       get_documents, 0 },
     { "GET", "/v1/documents/{id}", FG_SCOPE_READ, "one of the latest documents", NULL, OBJECT, get_document, 0 },
@@ -274,6 +273,14 @@ static const struct fg_route routes[] = {
     { "GET", "/page.css", FG_SCOPE_OPEN, "its style", NULL, NULL, get_style, 0 },
     { "GET", "/page.js", FG_SCOPE_OPEN, "its script", NULL, NULL, get_script, 0 },
 };
+
+static void show(struct control *c, enum window_kind kind, enum event_kind event, struct fg_slice value)
+{
+    const struct window_item *item = window_add(&c->window, kind, value);
+
+    if (item)
+        events_record(c, event, item->id, item->mailbox);
+}
 
 /* What a record is stands in its header, whatever its topic is called. */
 static void on_record(void *arg, const struct fg_record_view *message, int32_t partition, int64_t offset)
@@ -286,9 +293,9 @@ static void on_record(void *arg, const struct fg_record_view *message, int32_t p
         if (!fg_slice_is(message->headers[i].name, "ce_type"))
             continue;
         if (fg_slice_is(message->headers[i].value, "fragua.mail.document.v1"))
-            window_add(&c->window, WINDOW_DOCUMENT, message->value);
+            show(c, WINDOW_DOCUMENT, EVENT_DOCUMENT, message->value);
         else if (fg_slice_is(message->headers[i].value, "fragua.mail.entities.v1"))
-            window_add(&c->window, WINDOW_ENTITIES, message->value);
+            show(c, WINDOW_ENTITIES, EVENT_ENTITIES, message->value);
     }
 }
 
@@ -334,7 +341,20 @@ static void stop(void *self, fg_done_cb done, void *arg)
 
     while (c->n_follows)
         c->host->svc->follow_stop(c->follows[--c->n_follows]);
+    reloads_stop(c);
+    events_stop(c);
     done(arg);
+}
+
+static void close_control(void *self)
+{
+    struct control *c = self;
+
+    if (!c)
+        return;
+    events_deinit(c);
+    window_deinit(&c->window);
+    free(c);
 }
 
 static int open_control(struct fg_host *host, const void *config, void **ret_self, struct fg_error *err)
@@ -345,23 +365,13 @@ static int open_control(struct fg_host *host, const void *config, void **ret_sel
         return fg_error_set(err, FG_E_NO_ROOM, 0, "no memory");
     c->host = host;
     c->config = config;
-    if (!window_init(&c->window, (size_t)c->config->window, (size_t)c->config->window_bytes)) {
-        free(c);
+    if (!window_init(&c->window, (size_t)c->config->window, (size_t)c->config->window_bytes) || !events_init(c)) {
+        close_control(c);
         return fg_error_set(err, FG_E_NO_ROOM, 0, "no memory for a window of %lld records",
                             (long long)((const struct config *)config)->window);
     }
     *ret_self = c;
     return 0;
-}
-
-static void close_control(void *self)
-{
-    struct control *c = self;
-
-    if (!c)
-        return;
-    window_deinit(&c->window);
-    free(c);
 }
 
 static const struct fg_option options[] = {
@@ -376,6 +386,6 @@ static const struct fg_option options[] = {
 static const struct fg_control_ops control_ops = { .routes = routes, .n_routes = sizeof(routes) / sizeof(routes[0]) };
 
 FG_PLUGIN(.kind = FG_KIND_CONTROL, .name = "http-control", .version = FG_VERSION,
-          .summary = "probes, metrics, status, switches, the latest documents and entities, and a page",
+          .summary = "probes, metrics, status, switches, reloads, events, the latest documents and entities, and a page",
           .options = options, .config_size = sizeof(struct config), .open = open_control, .start = start, .stop = stop,
           .close = close_control, .control = &control_ops);

@@ -40,17 +40,17 @@ void window_deinit(struct window *w)
     w->items = NULL;
 }
 
-void window_add(struct window *w, enum window_kind kind, struct fg_slice value)
+const struct window_item *window_add(struct window *w, enum window_kind kind, struct fg_slice value)
 {
-    struct window_item item = { .kind = kind, .len = value.len };
+    struct window_item item = { .kind = kind, .len = value.len }, *at;
     struct fg_slice own;
 
     if (value.len > w->bytes_max || !fg_json_valid(value) ||
         fg_json_find(value, id_pointer[kind]).kind != FG_JSON_STRING)
-        return;
+        return NULL;
     item.value = fg_strdup_slice(value);
     if (!item.value)
-        return;
+        return NULL;
     own = fg_slice_make(item.value, value.len);
     item.id = fg_json_find(own, id_pointer[kind]).raw;
     item.mailbox = fg_json_find(own, mailbox_pointer[kind]).raw;
@@ -58,7 +58,9 @@ void window_add(struct window *w, enum window_kind kind, struct fg_slice value)
         drop_oldest(w);
     item.number = w->next_number++;
     w->bytes += value.len;
-    *item_at(w, w->n++) = item;
+    at = item_at(w, w->n++);
+    *at = item;
+    return at;
 }
 
 /* A raw JSON string against a text: equal, or (part) holding it. */

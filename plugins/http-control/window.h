@@ -26,9 +26,9 @@ bool window_init(struct window *w, size_t records_max, size_t bytes_max); /* fal
 void window_deinit(struct window *w);
 /*
  * Copies a value in; the oldest make room. One larger than the whole window, or that is no JSON with a document id, is
- * left out.
+ * left out: NULL. What is returned is good until the next one is added.
  */
-void window_add(struct window *w, enum window_kind kind, struct fg_slice value);
+const struct window_item *window_add(struct window *w, enum window_kind kind, struct fg_slice value);
 
 struct window_filter {
     struct fg_slice text, type, mailbox; /* empty: any */

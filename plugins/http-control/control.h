@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of http-control share: the instance, and answers from the host's reports. */
+#pragma once
+
+#include <fragua/plugin.h>
+
+#include <fragua/kit/buf.h>
+
+#include "events.h"
+#include "reloads.h"
+#include "window.h"
+
+#define TOPICS_MAX 32u
+
+struct config {
+    int64_t window, window_bytes;
+};
+
+struct control {
+    struct fg_host *host;
+    const struct config *config;
+    struct window window;
+    struct fg_follow *follows[TOPICS_MAX];
+    size_t n_follows;
+    struct events events;
+    struct reloads reloads;
+};
+
+/* The host's table holds this function: it is no older than the function, and can do it. */
+#define CONTROL_CAN(c, function)                                                                                       \
+    ((c)->host->svc->size >= offsetof(struct fg_services, function) + sizeof((c)->host->svc->function) &&              \
+     (c)->host->svc->function != NULL)
+
+/* Answers with a report of the host's; 404 where there is none with this name, 500 where it cannot be had. */
+void control_report(struct control *c, struct fg_exchange *x, enum fg_report what, const char *name, int status,
+                    const char *type);
