@@ -1,0 +1,746 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reloads: a pipeline is held, its stages are swapped, it goes on; whatever hangs or is gone meanwhile. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "../../test/model/rig-versions.h"
+#include "base/str.h"
+
+/* A reload as the host does it. */
+struct reload {
+    struct rig *rig;
+    struct rig_version *old, *new; /* new NULL: nothing is swapped */
+    bool stay;                     /* held() does nothing */
+    unsigned n_held, n_released;
+    bool drained;
+    uint64_t asked_ms, held_ms;
+};
+
+static struct rig rig;
+static struct rig_version v1, v2, v3;
+static struct reload reload;
+
+static void released(void *arg)
+{
+    struct reload *r = arg;
+    struct fg_batch *fill = r->old->fill;
+
+    r->n_released++;
+    r->old->released = true;
+    r->old->fill = NULL;
+    if (fill) /* as its stop() does */
+        fg_batch_cancel(fill, NULL);
+}
+
+static void swap(struct reload *r)
+{
+    assert_int_equal(rig_status(r->rig).batches, 0);
+    fg_pipeline_swap(r->rig->pipeline, rig_version_stages(r->new), released, r);
+    assert_int_equal(r->n_released, 0); /* never from inside */
+}
+
+static void held(void *arg, bool drained)
+{
+    struct reload *r = arg;
+
+    r->n_held++;
+    r->drained = drained;
+    r->held_ms = r->rig->sim.now_ms;
+    if (r->stay)
+        return;
+    if (r->new)
+        swap(r);
+    fg_pipeline_release(r->rig->pipeline);
+}
+
+static void begin(struct rig_version *old, struct rig_version *new, uint32_t drain_ms)
+{
+    reload = (struct reload){.rig = &rig, .old = old, .new = new, .asked_ms = rig.sim.now_ms};
+    fg_pipeline_hold(rig.pipeline, drain_ms, held, &reload);
+    assert_int_equal(reload.n_held, 0); /* never from inside */
+}
+
+static bool was_held(void *arg)
+{
+    return reload.n_held > 0;
+}
+
+static bool was_released(void *arg)
+{
+    return reload.n_released > 0;
+}
+
+static void rig_up(uint64_t seed, bool transform, bool sink)
+{
+    rig_init(&rig, seed);
+    rig_version_init(&v1, &rig, "v1");
+    rig_version_init(&v2, &rig, "v2");
+    rig_version_init(&v3, &rig, "v3");
+    rig_version_use(&v1, transform, sink);
+}
+
+static void rig_down(void)
+{
+    rig_stop(&rig, false);
+    assert_int_equal(reload.n_held, 1);
+    rig_deinit(&rig);
+}
+
+/* Numbered records 0 to n are in "out" once and in order, and no version in any partition after a newer one. */
+static void expect_once(unsigned n)
+{
+    struct model_topic *out = model_topic(&rig.bus, "out", 1);
+    const struct model_record *r;
+
+    for (unsigned i = 0; i < n; i++) {
+        char key[16], value[32];
+        (void)snprintf(key, sizeof(key), "k%u", i % 4);
+        (void)snprintf(value, sizeof(value), "k%u-%uv", i % 4, i / 4);
+        r = rig_seen(&rig, "out", key, i / 4);
+        assert_non_null(r);
+        assert_true(fg_slice_starts(r->value, fg_slice_of(value)));
+    }
+    assert_int_equal(model_count(out), n);
+    assert_int_equal(model_count(model_topic(&rig.bus, "dead", 1)), 0);
+    for (int32_t p = 0; p < out->n_partitions; p++) {
+        char newest = '1';
+        for (size_t i = 0; (r = model_seen(out, p, i)); i++) {
+            char version = ((const char *)memchr(r->value.ptr, 'v', r->value.len))[1];
+            assert_true(version >= newest);
+            newest = version;
+        }
+    }
+}
+
+static bool ends_with(const struct model_record *r, const char *end)
+{
+    size_t len = strlen(end);
+    return r->value.len >= len && memcmp(r->value.ptr + r->value.len - len, end, len) == 0;
+}
+
+static void put_some(void *arg)
+{
+    unsigned *n = arg;
+
+    rig_put_numbered(&rig, *n, *n + 4);
+    *n += 4;
+    if (*n < 400)
+        sim_post(&rig.sim, 5, put_some, n);
+}
+
+static void under_load_nothing_is_lost_or_twice_and_no_handle_is_opened(void **state)
+{
+    uint64_t longest = 0;
+
+    for (uint64_t seed = 1; seed <= 50; seed++) {
+        size_t rebalances, put_out;
+        unsigned n = 0;
+
+        rig_up(seed, true, seed % 3 > 0);
+        rig.config.commit_interval_ms = 5000; /* nobody waits for it */
+        rig_open(&rig);
+        assert_true(rig_until_state(&rig, FG_PIPELINE_RUNNING, 5000));
+        rebalances = rig.bus.n_rebalances;
+        put_some(&n);
+        sim_run_for(&rig.sim, 200);
+        begin(&v1, &v2, 5000);
+        assert_true(sim_run_until(&rig.sim, 5000, was_released, NULL));
+        assert_true(reload.drained);
+        if (reload.held_ms - reload.asked_ms > longest)
+            longest = reload.held_ms - reload.asked_ms;
+        put_out = model_count(model_topic(&rig.bus, "out", 1));
+        assert_true(rig_until_count(&rig, "out", put_out + 1, 100)); /* goes on at once */
+        assert_true(rig_until_count(&rig, "out", 400, 20000));
+        sim_run_for(&rig.sim, 100);
+        expect_once(400);
+        assert_true(v1.n_applied > 0 && v2.n_applied > 0);
+        assert_int_equal(rig.bus.n_opened_producers, 1);
+        assert_int_equal(rig.bus.n_rebalances, rebalances);
+        assert_int_equal(rig_status(&rig).aborts, 0);
+        assert_int_equal(rig_status(&rig).state, FG_PIPELINE_RUNNING);
+        rig_down();
+    }
+    print_message("longest pause before the swap: %u ms\n", (unsigned)longest);
+}
+
+static void a_hold_without_a_swap_changes_nothing(void **state)
+{
+    unsigned changed;
+
+    rig_up(2, true, true);
+    rig_open(&rig);
+    rig_put_numbered(&rig, 0, 40);
+    assert_true(rig_until_count(&rig, "out", 40, 5000));
+    changed = rig.n_changed;
+    begin(&v1, NULL, 1000);
+    reload.stay = true;
+    assert_true(sim_run_until(&rig.sim, 100, was_held, NULL));
+    rig_put_numbered(&rig, 40, 80);
+    sim_run_for(&rig.sim, 3000);
+    assert_int_equal(model_count(model_topic(&rig.bus, "out", 1)), 40);
+    assert_int_equal(rig_status(&rig).state, FG_PIPELINE_RUNNING);
+    fg_pipeline_release(rig.pipeline);
+    assert_true(rig_until_count(&rig, "out", 80, 5000));
+    expect_once(80);
+    assert_int_equal(rig.n_changed, changed);
+    assert_int_equal(reload.n_released, 0);
+    rig_down();
+}
+
+static void a_sink_that_hangs_is_left_at_the_deadline(void **state)
+{
+    rig_up(3, false, true);
+    v1.hangs = true;
+    rig_open(&rig);
+    rig_put_numbered(&rig, 0, 40);
+    sim_run_for(&rig.sim, 2000);
+    assert_true(v1.n_asked > 0);
+    begin(&v1, &v2, 300);
+    assert_true(sim_run_until(&rig.sim, 1000, was_released, NULL));
+    assert_false(reload.drained);
+    assert_int_equal(reload.held_ms, reload.asked_ms + 300);
+    assert_int_equal(v1.n_asked, 0);
+    assert_true(v1.n_cancelled > 0);
+    assert_true(rig_until_count(&rig, "out", 40, 5000));
+    expect_once(40);
+    assert_int_equal(v2.n_delivered, 40);
+    rig_down();
+}
+
+static void at_once_gives_up_what_is_in_flight(void **state)
+{
+    rig_up(4, true, true);
+    v1.hangs = true;
+    rig_open(&rig);
+    rig_put_numbered(&rig, 0, 40);
+    sim_run_for(&rig.sim, 2000);
+    begin(&v1, &v2, 0);
+    assert_true(sim_run_until(&rig.sim, 10, was_released, NULL));
+    assert_false(reload.drained);
+    assert_int_equal(reload.held_ms, reload.asked_ms);
+    assert_true(rig_until_count(&rig, "out", 40, 1000)); /* no back-off */
+    expect_once(40);
+    rig_down();
+}
+
+/* Its stages are used until it comes back, by it alone. */
+static void a_worker_that_hangs_keeps_the_old_stages_and_nothing_else(void **state)
+{
+    struct rig_workers workers;
+    unsigned applied;
+
+    rig_up(5, true, true);
+    rig_workers_init(&workers, &rig);
+    workers.hang = true;
+    rig_open(&rig);
+    rig_put_numbered(&rig, 0, 4);
+    sim_run_for(&rig.sim, 2000);
+    assert_false(fg_list_empty(&workers.hung));
+    workers.hang = false;
+    begin(&v1, &v2, 50);
+    assert_true(sim_run_until(&rig.sim, 1000, was_held, NULL));
+    assert_int_equal(reload.held_ms, reload.asked_ms + 50);
+    assert_true(rig_until_count(&rig, "out", 4, 5000));
+    rig_put_numbered(&rig, 4, 40);
+    assert_true(rig_until_count(&rig, "out", 40, 5000));
+    assert_int_equal(reload.n_released, 0);
+    assert_int_equal(v1.n_applied, 0);
+    applied = v2.n_applied;
+    rig_workers_let_go(&workers);
+    assert_true(sim_run_until(&rig.sim, 1000, was_released, NULL));
+    assert_int_equal(v1.n_applied, 4); /* the stages that it was made with */
+    assert_int_equal(v2.n_applied, applied);
+    sim_run_for(&rig.sim, 1000);
+    expect_once(40); /* and what it brought home does not count */
+    rig_down();
+}
+
+static void brokers_that_are_away_hold_nothing_up(void **state)
+{
+    for (uint64_t seed = 1; seed <= 50; seed++) {
+        rig_up(seed, true, true);
+        rig_open(&rig);
+        rig_put_numbered(&rig, 0, 200);
+        assert_true(rig_until_count(&rig, "out", 20 + seed, 5000));
+        rig.bus.away = true;
+        sim_run_for(&rig.sim, seed * 3);
+        begin(&v1, &v2, 100);
+        assert_true(sim_run_until(&rig.sim, 1000, was_held, NULL));
+        assert_true(reload.held_ms <= reload.asked_ms + 100);
+        sim_run_for(&rig.sim, seed % 2 ? 300 : 20000);
+        rig.bus.away = false;
+        assert_true(rig_until_count(&rig, "out", 200, 60000));
+        sim_run_for(&rig.sim, 1000);
+        expect_once(200);
+        assert_int_equal(reload.n_released, 1);
+        rig_down();
+    }
+}
+
+static bool is_committing(void *arg)
+{
+    return rig.bus.n_publishes > *(size_t *)arg;
+}
+
+/* The commit under way is forgotten, and may count all the same, whatever becomes of its producer. */
+static void a_commit_under_way_at_the_deadline_is_asked_for(void **state)
+{
+    static const enum model_fault faults[] = {MODEL_FAULT_NONE, MODEL_FAULT_ABORT, MODEL_FAULT_DEAD,
+                                              MODEL_FAULT_COMMITTED, MODEL_FAULT_LATE};
+
+    for (uint64_t seed = 1; seed <= 100; seed++) {
+        size_t before;
+
+        rig_up(seed, true, seed % 2);
+        rig.config.delivery = FG_EXACTLY_ONCE;
+        rig_open(&rig);
+        rig_put_numbered(&rig, 0, 20);
+        assert_true(rig_until_count(&rig, "out", 20, 5000));
+        sim_run_for(&rig.sim, 200);
+        rig_put_numbered(&rig, 20, 60);
+        rig.bus.self.slow_until_ms = rig.sim.now_ms + 4000;
+        rig.bus.self.slow_ms_max = 200;
+        before = rig.bus.n_publishes;
+        model_fault(&rig.bus, faults[seed % 5]);
+        assert_true(sim_run_until(&rig.sim, 5000, is_committing, &before));
+        sim_run_for(&rig.sim, seed * 7 % 300);
+        begin(&v1, &v2, (uint32_t)(seed % 20));
+        assert_true(sim_run_until(&rig.sim, 1000, was_held, NULL));
+        assert_true(reload.held_ms <= reload.asked_ms + seed % 20);
+        assert_true(rig_until_count(&rig, "out", 60, 60000));
+        sim_run_for(&rig.sim, 5000);
+        expect_once(60);
+        rig_down();
+    }
+}
+
+/* Offsets alone, outside of transactions: there is no producer to wait for. */
+static void a_commit_of_offsets_alone_is_asked_for_too(void **state)
+{
+    size_t delivered;
+
+    rig_up(7, false, true);
+    rig.config.n_outputs = 0;
+    rig.config.dead_topic = NULL;
+    rig_open(&rig);
+    rig_put_numbered(&rig, 0, 40);
+    sim_run_for(&rig.sim, 3000);
+    assert_int_equal(v1.n_delivered, 40);
+    rig.bus.self.slow_until_ms = rig.sim.now_ms + 3000;
+    rig.bus.self.slow_ms_max = 500;
+    rig_put_numbered(&rig, 40, 60);
+    sim_run_for(&rig.sim, 700);
+    begin(&v1, &v2, 0);
+    assert_true(sim_run_until(&rig.sim, 10, was_released, NULL));
+    sim_run_for(&rig.sim, 6000);
+    rig_put_numbered(&rig, 60, 80);
+    sim_run_for(&rig.sim, 3000);
+    delivered = v1.n_delivered + v2.n_delivered;
+    assert_in_range(delivered, 80, 100); /* at least once */
+    assert_int_equal(rig_status(&rig).state, FG_PIPELINE_RUNNING);
+    assert_int_equal(rig_status(&rig).in_flight_records, 0);
+    rig_down();
+}
+
+static void an_outage_ends_with_its_sink_and_goes_on_with_the_same_one(void **state)
+{
+    for (int same = 0; same < 2; same++) {
+        uint64_t asked;
+
+        rig_up(8, true, true);
+        v1.retry_after_ms = 60000;
+        rig_open(&rig);
+        rig_put_numbered(&rig, 0, 8);
+        assert_true(rig_until_state(&rig, FG_PIPELINE_TROUBLED, 5000));
+        asked = v1.last_ms;
+        v1.retry_after_ms = 0;
+        begin(&v1, &v2, 10);
+        reload.stay = true;
+        assert_true(sim_run_until(&rig.sim, 1000, was_held, NULL));
+        if (same) {
+            v2.stages = *rig_version_stages(&v2);
+            v2.stages.sink = &v1.sink;
+            fg_pipeline_swap(rig.pipeline, &v2.stages, NULL, NULL);
+        } else {
+            swap(&reload);
+        }
+        fg_pipeline_release(rig.pipeline);
+        if (!same)
+            assert_true(rig_until_count(&rig, "out", 8, 1000));
+        else
+            assert_true(rig_until_count(&rig, "out", 8, 62000));
+        if (same)
+            assert_true(v1.last_ms > asked + 60000 && v2.n_delivered == 0);
+        sim_run_for(&rig.sim, 100);
+        assert_int_equal(rig_status(&rig).state, FG_PIPELINE_RUNNING);
+        expect_once(8);
+        rig_down();
+    }
+}
+
+static void what_failed_by_a_stage_is_tried_again_at_once(void **state)
+{
+    rig_up(9, true, true);
+    v1.wrecked = true;
+    rig.config.retry_cap_ms = 3600000;
+    rig_open(&rig);
+    rig_put_numbered(&rig, 0, 8);
+    assert_true(rig_until_state(&rig, FG_PIPELINE_FAILED, 5000));
+    sim_run_for(&rig.sim, 60000);
+    begin(&v1, &v2, 1000);
+    assert_true(sim_run_until(&rig.sim, 100, was_released, NULL));
+    assert_true(rig_until_count(&rig, "out", 8, 6000));
+    assert_int_equal(rig_status(&rig).state, FG_PIPELINE_RUNNING);
+    expect_once(8);
+    rig_down();
+}
+
+static void it_is_held_in_any_state(void **state)
+{
+    rig_up(10, true, true);
+    rig.bus.away = true; /* it cannot even ask for its topics */
+    rig_open(&rig);
+    sim_run_for(&rig.sim, 3000);
+    begin(&v1, &v2, 5000);
+    assert_true(sim_run_until(&rig.sim, 100, was_released, NULL));
+    assert_true(reload.drained);
+    rig.bus.away = false;
+    assert_true(rig_until_state(&rig, FG_PIPELINE_RUNNING, 60000));
+    rig_put_numbered(&rig, 0, 8);
+    assert_true(rig_until_count(&rig, "out", 8, 6000));
+    fg_pipeline_pause(rig.pipeline);
+    assert_true(rig_until_state(&rig, FG_PIPELINE_PAUSED, 1000));
+    begin(&v2, &v3, 5000);
+    assert_true(sim_run_until(&rig.sim, 100, was_released, NULL));
+    rig_put_numbered(&rig, 8, 16);
+    sim_run_for(&rig.sim, 1000);
+    assert_int_equal(model_count(model_topic(&rig.bus, "out", 1)), 8);
+    assert_int_equal(rig_status(&rig).state, FG_PIPELINE_PAUSED);
+    fg_pipeline_resume(rig.pipeline);
+    assert_true(rig_until_count(&rig, "out", 16, 6000));
+    expect_once(16);
+    rig_down();
+}
+
+static void never_started_it_is_held_too(void **state)
+{
+    struct fg_error err;
+
+    rig_up(11, true, true);
+    rig.config.env = &rig.sim.env;
+    rig.config.bus = &rig.bus.bus;
+    rig.config.budget = &rig.budget;
+    rig.config.metrics = rig.metrics;
+    rig.config.changed = NULL;
+    assert_int_equal(fg_pipeline_new(&rig.config, &rig.pipeline, &err), 0);
+    begin(&v1, &v2, 5000);
+    reload.stay = true;
+    assert_true(sim_run_until(&rig.sim, 100, was_held, NULL));
+    swap(&reload);
+    rig.pipeline = fg_pipeline_free(rig.pipeline); /* what was swapped out is told of in any case */
+    assert_int_equal(reload.n_released, 1);
+    rig_deinit(&rig);
+}
+
+static void an_operator_stops_and_starts_it_meanwhile(void **state)
+{
+    for (unsigned round = 0; round < 4; round++) {
+        bool while_held = round % 2, swapped = round / 2;
+
+        rig_up(12 + round, true, true);
+        v1.hangs = !while_held;
+        rig_open(&rig);
+        rig_put_numbered(&rig, 0, 8);
+        sim_run_for(&rig.sim, 1000);
+        begin(&v1, &v2, 60000);
+        reload.stay = true;
+        if (while_held)
+            assert_true(sim_run_until(&rig.sim, 1000, was_held, NULL));
+        if (while_held && swapped)
+            swap(&reload);
+        fg_pipeline_stop(rig.pipeline, false, NULL, NULL);
+        assert_true(rig_until_state(&rig, FG_PIPELINE_STOPPED, 5000)); /* stop_ms is 3000 */
+        sim_run_for(&rig.sim, 10);
+        assert_int_equal(reload.n_held, 1);
+        assert_int_equal(reload.n_released, while_held && swapped);
+        fg_pipeline_start(rig.pipeline);
+        sim_run_for(&rig.sim, 10000);
+        assert_int_equal(rig_status(&rig).state, FG_PIPELINE_RUNNING);
+        assert_int_equal(model_count(model_topic(&rig.bus, "out", 1)), while_held ? 8 : 0); /* held still */
+        v1.hangs = false;
+        if (!reload.n_released)
+            swap(&reload);
+        fg_pipeline_release(rig.pipeline);
+        rig_put_numbered(&rig, 8, 16);
+        assert_true(rig_until_count(&rig, "out", 16, 6000));
+        expect_once(16);
+        rig_down();
+    }
+}
+
+static void partitions_come_and_go_meanwhile(void **state)
+{
+    for (unsigned round = 0; round < 40; round++) {
+        rig_up(20 + round, true, true);
+        v1.hangs = round % 4 == 0;
+        rig_open(&rig);
+        rig_put_numbered(&rig, 0, 100);
+        sim_run_for(&rig.sim, 500);
+        begin(&v1, &v2, round % 4 ? 2000 : 50);
+        reload.stay = true;
+        if (round % 2)
+            assert_true(sim_run_until(&rig.sim, 3000, was_held, NULL));
+        model_rebalance(&rig.bus, round % 3 == 0);
+        sim_run_for(&rig.sim, round * 100);
+        assert_true(sim_run_until(&rig.sim, 3000, was_held, NULL));
+        assert_true(reload.held_ms <= reload.asked_ms + 2000);
+        rig_put_numbered(&rig, 100, 120);
+        sim_run_for(&rig.sim, 500);
+        swap(&reload);
+        fg_pipeline_release(rig.pipeline);
+        assert_true(rig_until_count(&rig, "out", 120, 30000));
+        sim_run_for(&rig.sim, 1000);
+        expect_once(120);
+        rig_down();
+    }
+}
+
+static double metric_of(const char *node, const char *result)
+{
+    static const struct fg_metric_decl decl = {"fragua_records_total", FG_METRIC_TYPE_COUNTER, ""};
+    struct fg_label labels[] = {{"pipeline", "p"}, {"node", node}, {"result", result}};
+    return fg_metric_value(fg_metric_get(rig.metrics, &decl, labels, 3));
+}
+
+static void stages_are_added_and_taken_away_and_their_counters_stay(void **state)
+{
+    struct fg_stage two[2];
+
+    rig_up(60, true, false);
+    rig_open(&rig);
+    rig_put_numbered(&rig, 0, 8);
+    assert_true(rig_until_count(&rig, "out", 8, 5000));
+    begin(&v1, &v2, 1000);
+    reload.stay = true;
+    assert_true(sim_run_until(&rig.sim, 100, was_held, NULL));
+    two[0] = v2.transform;
+    two[1] = v3.transform;
+    two[1].node = "transforms.1";
+    (void)rig_version_stages(&v2);
+    v2.stages.transforms = two;
+    v2.stages.n_transforms = 2;
+    v2.stages.sink = &v3.sink;
+    v2.stages.commit_records = 1;
+    fg_pipeline_swap(rig.pipeline, &v2.stages, released, &reload);
+    fg_pipeline_release(rig.pipeline);
+    rig_put_numbered(&rig, 8, 16);
+    assert_true(rig_until_count(&rig, "out", 16, 5000));
+    assert_true(ends_with(rig_seen(&rig, "out", "k3", 3), "v2v3v3!"));
+    assert_int_equal((int)metric_of("transforms.0", "kept"), 16);
+    assert_int_equal((int)metric_of("transforms.1", "kept"), 8);
+    assert_int_equal((int)metric_of("sink", "delivered"), 8);
+    sim_run_for(&rig.sim, 100);
+    assert_true(rig_status(&rig).commits >= 9); /* one each */
+
+    begin(&v2, NULL, 1000);
+    reload.stay = true;
+    assert_true(sim_run_until(&rig.sim, 100, was_held, NULL));
+    v1.released = false;
+    v3.stages = v2.stages;
+    v3.stages.sink = NULL;
+    v3.stages.n_transforms = 0;
+    fg_pipeline_swap(rig.pipeline, &v3.stages, released, &reload);
+    fg_pipeline_release(rig.pipeline);
+    rig_put_numbered(&rig, 16, 20);
+    assert_true(rig_until_count(&rig, "out", 20, 5000));
+    assert_true(ends_with(rig_seen(&rig, "out", "k3", 4), "k3-4"));
+    assert_int_equal((int)metric_of("transforms.0", "kept"), 16);
+    rig_down();
+}
+
+/* ---- sources ---- */
+
+static unsigned totals[RIG_BOXES];
+
+static void source_up(uint64_t seed, unsigned mails)
+{
+    rig_up(seed, true, false);
+    for (size_t b = 0; b < RIG_BOXES; b++)
+        totals[b] = mails;
+    rig_version_use_source(&v1, totals);
+    v2.totals = v3.totals = totals;
+}
+
+static void more_mail(unsigned mails, struct rig_version *v)
+{
+    for (size_t b = 0; b < RIG_BOXES; b++)
+        totals[b] += mails;
+    rig_version_mail(v);
+}
+
+/* As the plugin's stop() does. */
+static void source_down(struct rig_version *v)
+{
+    struct fg_batch *fill = v->fill;
+
+    v->fill = NULL;
+    if (fill)
+        fg_batch_cancel(fill, NULL);
+    rig_down();
+}
+
+static void expect_mails(unsigned mails)
+{
+    for (size_t b = 0; b < RIG_BOXES; b++) {
+        for (unsigned i = 0; i < mails; i++) {
+            const struct model_record *r = rig_seen(&rig, "out", v1.boxes[b].name, i);
+            char want[32];
+            (void)snprintf(want, sizeof(want), "%s#%uv", v1.boxes[b].name, i);
+            assert_non_null(r);
+            assert_true(fg_slice_starts(r->value, fg_slice_of(want)));
+        }
+    }
+    assert_int_equal(model_count(model_topic(&rig.bus, "out", 1)), RIG_BOXES * mails);
+}
+
+static void a_new_source_goes_on_where_the_old_one_was_committed(void **state)
+{
+    source_up(70, 5);
+    rig_open(&rig);
+    assert_true(rig_until_count(&rig, "out", 15, 5000));
+    sim_run_for(&rig.sim, 500);
+    assert_non_null(v1.fill); /* it waits for mail */
+    begin(&v1, &v2, 1000);
+    assert_true(sim_run_until(&rig.sim, 100, was_released, NULL));
+    assert_int_equal(v1.n_revoked, RIG_BOXES);
+    assert_null(v1.fill);
+    sim_run_for(&rig.sim, 10);
+    assert_int_equal(v2.n_assigned, RIG_BOXES);
+    assert_int_equal(v2.n_rewound, 0);
+    assert_int_equal(v2.boxes[2].at, 5);
+    more_mail(3, &v2);
+    assert_true(rig_until_count(&rig, "out", 24, 5000));
+    expect_mails(8);
+    assert_int_equal(rig.bus.n_rebalances, 1);
+    source_down(&v2);
+}
+
+static void what_an_old_source_still_says_or_hands_over_does_not_count(void **state)
+{
+    struct fg_error fatal;
+    struct fg_batch *fill;
+
+    fg_error_set(&fatal, FG_E_AUTH, FG_ERROR_FATAL, "the login is gone");
+    source_up(71, 5);
+    rig_open(&rig);
+    assert_true(rig_until_count(&rig, "out", 15, 5000));
+    sim_run_for(&rig.sim, 500);
+    v1.keeps = true;
+    fill = v1.fill;
+    fg_pipeline_source_trouble(rig.pipeline, &v1, &(struct fg_error){.code = FG_E_UNAVAILABLE, .text = "away"});
+    assert_true(rig_until_state(&rig, FG_PIPELINE_TROUBLED, 100));
+    begin(&v1, &v2, 1000);
+    reload.stay = true;
+    assert_true(sim_run_until(&rig.sim, 100, was_held, NULL));
+    swap(&reload);
+    fg_pipeline_release(rig.pipeline);
+    v1.fill = NULL; /* its stop() takes its time */
+    assert_true(sim_run_until(&rig.sim, 100, was_released, NULL));
+    totals[0]++;
+    v1.boxes[0].mine = true;
+    v1.fill = fill; /* void, and belongs to nobody: it may be filled and handed over all the same */
+    rig_version_mail(&v1);
+    fg_pipeline_source_trouble(rig.pipeline, &v1, &fatal);
+    rig_version_mail(&v2);
+    assert_true(rig_until_count(&rig, "out", 16, 5000));
+    sim_run_for(&rig.sim, 500);
+    assert_int_equal(rig_status(&rig).state, FG_PIPELINE_RUNNING);
+    assert_true(ends_with(rig_seen(&rig, "out", "box0", 5), "v2v2"));
+    assert_int_equal(model_count(model_topic(&rig.bus, "out", 1)), 16);
+    source_down(&v2);
+}
+
+/* Only transforms are swapped: the source keeps what it has, and what it hands over while held is asked for again. */
+static void a_source_that_stays_is_not_disturbed(void **state)
+{
+    for (int late = 0; late < 2; late++) {
+        source_up(72, 5);
+        rig_open(&rig);
+        assert_true(rig_until_count(&rig, "out", 15, 5000));
+        sim_run_for(&rig.sim, 500);
+        begin(&v1, &v2, 1000);
+        reload.stay = true;
+        assert_true(sim_run_until(&rig.sim, 100, was_held, NULL));
+        if (late)
+            more_mail(1, &v1);
+        v2.stages = *rig_version_stages(&v2);
+        v2.stages.source = &v1.source;
+        fg_pipeline_swap(rig.pipeline, &v2.stages, NULL, NULL);
+        fg_pipeline_release(rig.pipeline);
+        sim_run_for(&rig.sim, 10);
+        if (!late)
+            more_mail(1, &v1);
+        assert_true(rig_until_count(&rig, "out", 18, 5000));
+        expect_mails(6);
+        assert_int_equal(v1.n_revoked, 0);
+        assert_int_equal(v1.n_assigned, RIG_BOXES);
+        assert_true(ends_with(rig_seen(&rig, "out", "box1", 5), "v1v2"));
+        source_down(&v1);
+    }
+}
+
+/* Brokers away in a commit: nobody knows where the boxes are before they are back. */
+static void a_new_source_learns_its_cursors_when_they_are_known(void **state)
+{
+    for (uint64_t seed = 100; seed < 140; seed++) {
+        source_up(seed, 5);
+        rig_open(&rig);
+        assert_true(rig_until_count(&rig, "out", 15, 5000));
+        sim_run_for(&rig.sim, 500);
+        more_mail(5, &v1);
+        sim_run_for(&rig.sim, seed % 20);
+        rig.bus.away = true;
+        sim_run_for(&rig.sim, seed % 2 ? 100 : 15000);
+        begin(&v1, &v2, 50);
+        assert_true(sim_run_until(&rig.sim, 1000, was_released, NULL));
+        assert_true(reload.held_ms <= reload.asked_ms + 50);
+        sim_run_for(&rig.sim, seed % 3 ? 100 : 30000);
+        rig.bus.away = false;
+        assert_true(rig_until_count(&rig, "out", 30, 120000));
+        sim_run_for(&rig.sim, 3000);
+        expect_mails(10);
+        assert_int_equal(v2.n_rewound, 0);
+        source_down(&v2);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(under_load_nothing_is_lost_or_twice_and_no_handle_is_opened),
+        cmocka_unit_test(a_hold_without_a_swap_changes_nothing),
+        cmocka_unit_test(a_sink_that_hangs_is_left_at_the_deadline),
+        cmocka_unit_test(at_once_gives_up_what_is_in_flight),
+        cmocka_unit_test(a_worker_that_hangs_keeps_the_old_stages_and_nothing_else),
+        cmocka_unit_test(brokers_that_are_away_hold_nothing_up),
+        cmocka_unit_test(a_commit_under_way_at_the_deadline_is_asked_for),
+        cmocka_unit_test(a_commit_of_offsets_alone_is_asked_for_too),
+        cmocka_unit_test(an_outage_ends_with_its_sink_and_goes_on_with_the_same_one),
+        cmocka_unit_test(what_failed_by_a_stage_is_tried_again_at_once),
+        cmocka_unit_test(it_is_held_in_any_state),
+        cmocka_unit_test(never_started_it_is_held_too),
+        cmocka_unit_test(an_operator_stops_and_starts_it_meanwhile),
+        cmocka_unit_test(partitions_come_and_go_meanwhile),
+        cmocka_unit_test(stages_are_added_and_taken_away_and_their_counters_stay),
+        cmocka_unit_test(a_new_source_goes_on_where_the_old_one_was_committed),
+        cmocka_unit_test(what_an_old_source_still_says_or_hands_over_does_not_count),
+        cmocka_unit_test(a_source_that_stays_is_not_disturbed),
+        cmocka_unit_test(a_new_source_learns_its_cursors_when_they_are_known),
+    };
+    return cmocka_run_group_tests_name("flow reload", tests, NULL, NULL);
+}
