@@ -11,6 +11,7 @@
 #include "window.h"
 
 #define TOPICS_MAX 32u
+#define TOPIC_SIZE 250u /* Kafka takes no longer name */
 
 struct config {
     int64_t window, window_bytes;
@@ -20,7 +21,10 @@ struct control {
     struct fg_host *host;
     const struct config *config;
     struct window window;
-    struct fg_follow *follows[TOPICS_MAX];
+    struct followed {
+        struct fg_follow *follow;
+        char topic[TOPIC_SIZE];
+    } follows[TOPICS_MAX];
     size_t n_follows;
     struct events events;
     struct reloads reloads;
@@ -31,6 +35,8 @@ struct control {
     ((c)->host->svc->size >= offsetof(struct fg_services, function) + sizeof((c)->host->svc->function) &&              \
      (c)->host->svc->function != NULL)
 
+/* Follows the topics that the pipelines write to now, and no others. */
+void control_follow(struct control *c);
 /* Answers with a report of the host's; 404 where there is none with this name, 500 where it cannot be had. */
 void control_report(struct control *c, struct fg_exchange *x, enum fg_report what, const char *name, int status,
                     const char *type);

@@ -19,16 +19,11 @@ struct stream {
     struct stream *prev, *next; /* in events->streams */
 };
 
-/* Nothing is asked of the host while nobody reads. */
-static void end_service(struct control *c)
+/* While nobody reads, no timer runs. */
+static void rest(struct control *c)
 {
-    const struct fg_services *svc = c->host->svc;
-
-    if (c->events.host)
-        svc->events_stop(c->events.host);
-    c->events.host = NULL;
-    svc->timer_stop(c->events.heartbeat);
-    svc->timer_stop(c->events.gather);
+    c->host->svc->timer_stop(c->events.heartbeat);
+    c->host->svc->timer_stop(c->events.gather);
     c->events.gathering = false;
 }
 
@@ -45,10 +40,10 @@ static void stream_free(struct stream *s)
     fg_buf_deinit(&s->pending);
     free(s);
     if (!c->events.streams)
-        end_service(c);
+        rest(c);
 }
 
-/* Any call to the host may find out that a reader is gone, and say so at once: from enter() to leave() none is freed. */
+/* A call to the host may find out that a reader is gone, and say so at once: from enter() to leave() none is freed. */
 static void enter(struct control *c)
 {
     c->events.busy++;
@@ -142,9 +137,13 @@ static void send_event(struct control *c, enum event_kind kind, struct fg_slice 
 
 static void on_event(void *arg, const char *event, struct fg_slice data)
 {
+    struct control *c = arg;
+
     for (unsigned kind = EVENT_RELOAD; kind <= EVENT_PIPELINE; kind++)
         if (strcmp(event, kind_names[kind]) == 0)
-            send_event(arg, kind, data, true);
+            send_event(c, kind, data, true);
+    if (strcmp(event, kind_names[EVENT_RELOAD]) == 0)
+        control_follow(c);
 }
 
 void events_record(struct control *c, enum event_kind kind, struct fg_slice id, struct fg_slice mailbox)
@@ -204,7 +203,6 @@ void get_events(void *self, struct fg_exchange *x)
     struct control *c = self;
     const struct fg_services *svc = c->host->svc;
     unsigned kinds = read_kinds(svc->exchange_query(x, "kinds"));
-    bool first = !c->events.streams;
     struct stream *s = NULL;
 
     if (!kinds) {
@@ -217,11 +215,8 @@ void get_events(void *self, struct fg_exchange *x)
         return;
     }
     enter(c);
-    if (first) {
-        if (CONTROL_CAN(c, events) && CONTROL_CAN(c, events_stop))
-            c->events.host = svc->events(c->host, on_event, c);
+    if (!s->next)
         svc->timer_start(c->events.heartbeat, EVENTS_HEARTBEAT_MS);
-    }
     svc->exchange_on_gone(x, on_gone, s);
     svc->exchange_begin(x, 200, "text/event-stream");
     fg_buf_add_str(&s->pending, "retry: 1000\n\n");
@@ -229,8 +224,17 @@ void get_events(void *self, struct fg_exchange *x)
     leave(c);
 }
 
+void events_start(struct control *c)
+{
+    if (CONTROL_CAN(c, events) && CONTROL_CAN(c, events_stop))
+        c->events.host = c->host->svc->events(c->host, on_event, c);
+}
+
 void events_stop(struct control *c)
 {
+    if (c->events.host)
+        c->host->svc->events_stop(c->events.host);
+    c->events.host = NULL;
     enter(c);
     for (struct stream *s = c->events.streams; s; s = s->next) {
         struct fg_exchange *x = NULL;

@@ -16,12 +16,13 @@ enum event_kind { EVENT_RELOAD, EVENT_PIPELINE, EVENT_DOCUMENT, EVENT_ENTITIES, 
 struct events {
     struct stream *streams; /* owned list */
     unsigned busy;          /* calls under way that walk the list: nothing leaves it */
-    struct fg_events *host; /* NULL: nobody reads, or the host has none */
+    struct fg_events *host; /* NULL: not started, or the host has none */
     struct fg_timer *heartbeat, *gather;
     bool gathering;
 };
 
 bool events_init(struct control *c); /* false: no memory */
+void events_start(struct control *c);
 /* Tells all who want it of a record; id and mailbox are JSON, mailbox may be empty. */
 void events_record(struct control *c, enum event_kind kind, struct fg_slice id, struct fg_slice mailbox);
 void events_stop(struct control *c); /* ends all streams */

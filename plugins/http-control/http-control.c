@@ -252,8 +252,8 @@ static const struct fg_route routes[] = {
     { "POST", "/v1/pipelines/{name}/pause", FG_SCOPE_CONTROL, "take in nothing more", NULL, OBJECT, post_pause, 0 },
     { "POST", "/v1/pipelines/{name}/resume", FG_SCOPE_CONTROL, "go on", NULL, OBJECT, post_resume, 0 },
     { "POST", "/v1/reload", FG_SCOPE_CONTROL,
-      "reload the file: 200 it runs or nothing had changed, 422 refused, 500 taken back; ?wait=false: 202 at once", NULL,
-      OBJECT, post_reload, 0 },
+      "reload the file: 200 it runs or nothing had changed, 422 refused, 500 rolled back; ?wait=false: 202 at once",
+      NULL, OBJECT, post_reload, 0 },
     { "GET", "/v1/reloads", FG_SCOPE_READ, "the generation and the last reloads, newest first", NULL, OBJECT,
       get_reloads, 0 },
     { "GET", "/v1/reloads/{generation}", FG_SCOPE_READ, "the reload that made a generation, or was to make it", NULL,
@@ -299,39 +299,69 @@ static void on_record(void *arg, const struct fg_record_view *message, int32_t p
     }
 }
 
-static bool followed_before(struct control *c, size_t k, const char *topic)
+/* A pipeline of the file writes there; dead letters are not shown. */
+static const char *output_at(struct control *c, size_t k, bool *ret_output)
 {
-    const char *role, *pipeline;
+    const char *role = "", *pipeline = NULL;
+    const char *topic = c->host->svc->topic_at(c->host, k, &role, &pipeline);
 
-    for (size_t j = 0; j < k; j++) {
-        const char *other = c->host->svc->topic_at(c->host, j, &role, &pipeline);
-        if (strcmp(role, "output") == 0 && strcmp(other, topic) == 0)
+    *ret_output = topic && strcmp(role, "output") == 0 && strlen(topic) < TOPIC_SIZE;
+    return topic;
+}
+
+static bool is_output(struct control *c, const char *wanted)
+{
+    const char *topic;
+    bool output;
+
+    for (size_t k = 0; (topic = output_at(c, k, &output)); k++)
+        if (output && strcmp(topic, wanted) == 0)
             return true;
-    }
     return false;
+}
+
+static void follow(struct control *c, const char *topic)
+{
+    struct followed *f = &c->follows[c->n_follows];
+    struct fg_error why = FG_ERROR_NULL;
+
+    for (size_t i = 0; i < c->n_follows; i++)
+        if (strcmp(c->follows[i].topic, topic) == 0)
+            return;
+    if (c->n_follows == TOPICS_MAX) {
+        c->host->svc->log(c->host, FG_LOG_WARN, "cannot show \"%s\": %u topics are shown already", topic, TOPICS_MAX);
+        return;
+    }
+    f->follow = c->host->svc->follow(c->host, topic, c->config->window, on_record, c, &why);
+    if (!f->follow) {
+        c->host->svc->log(c->host, FG_LOG_WARN, "cannot show \"%s\": %s", topic, why.text);
+        return;
+    }
+    (void)snprintf(f->topic, sizeof(f->topic), "%s", topic);
+    c->n_follows++;
+}
+
+void control_follow(struct control *c)
+{
+    const char *topic;
+    bool output;
+
+    for (size_t i = c->n_follows; i-- > 0;) {
+        if (is_output(c, c->follows[i].topic))
+            continue;
+        c->host->svc->follow_stop(c->follows[i].follow);
+        c->follows[i] = c->follows[--c->n_follows];
+    }
+    for (size_t k = 0; (topic = output_at(c, k, &output)); k++)
+        if (output)
+            follow(c, topic);
 }
 
 static int start(void *self, struct fg_error *err)
 {
-    struct control *c = self;
-    const char *topic, *role, *pipeline;
-
     (void)err;
-    for (size_t k = 0; (topic = c->host->svc->topic_at(c->host, k, &role, &pipeline)); k++) {
-        struct fg_error why = FG_ERROR_NULL;
-        if (strcmp(role, "output") != 0 || followed_before(c, k, topic))
-            continue;
-        if (c->n_follows == TOPICS_MAX) {
-            c->host->svc->log(c->host, FG_LOG_WARN, "cannot show \"%s\": %u topics are shown already", topic,
-                              TOPICS_MAX);
-            continue;
-        }
-        c->follows[c->n_follows] = c->host->svc->follow(c->host, topic, c->config->window, on_record, c, &why);
-        if (c->follows[c->n_follows])
-            c->n_follows++;
-        else
-            c->host->svc->log(c->host, FG_LOG_WARN, "cannot show \"%s\": %s", topic, why.text);
-    }
+    events_start(self);
+    control_follow(self);
     return 0;
 }
 
@@ -340,7 +370,7 @@ static void stop(void *self, fg_done_cb done, void *arg)
     struct control *c = self;
 
     while (c->n_follows)
-        c->host->svc->follow_stop(c->follows[--c->n_follows]);
+        c->host->svc->follow_stop(c->follows[--c->n_follows].follow);
     reloads_stop(c);
     events_stop(c);
     done(arg);
@@ -386,6 +416,6 @@ static const struct fg_option options[] = {
 static const struct fg_control_ops control_ops = { .routes = routes, .n_routes = sizeof(routes) / sizeof(routes[0]) };
 
 FG_PLUGIN(.kind = FG_KIND_CONTROL, .name = "http-control", .version = FG_VERSION,
-          .summary = "probes, metrics, status, switches, reloads, events, the latest documents and entities, and a page",
+          .summary = "probes, metrics, status, switches, reloads, events, the latest records, and a page",
           .options = options, .config_size = sizeof(struct config), .open = open_control, .start = start, .stop = stop,
           .close = close_control, .control = &control_ops);

@@ -116,7 +116,7 @@ static bool can_reload(struct control *c, struct fg_exchange *x)
 {
     if (CONTROL_CAN(c, reload) && CONTROL_CAN(c, dry_run) && CONTROL_CAN(c, reload_forget))
         return true;
-    c->host->svc->exchange_problem(x, 501, "not implemented", "this server cannot reload");
+    c->host->svc->exchange_problem(x, 501, "not supported", "this server cannot reload");
     return false;
 }
 
