@@ -387,7 +387,7 @@ static void an_overflow_of_the_queue_loses_nothing(void **state)
     expect(bed, "a");
 }
 
-static void a_mark_is_what_was_seen_and_a_new_list_loses_nothing(void **state)
+static void what_was_seen_is_over_and_a_new_list_loses_nothing(void **state)
 {
     struct bed *bed = *state;
 
@@ -396,7 +396,7 @@ static void a_mark_is_what_was_seen_and_a_new_list_loses_nothing(void **state)
     put(bed, "c", "1");
     set(bed, "a", "b");
     put(bed, "a", "2");
-    fg_watch_mark(bed->watch); /* from here on the files are read */
+    fg_watch_seen(bed->watch); /* from here on the files are read */
     put(bed, "b", "2");        /* just after it was read */
     put(bed, "c", "2");
     set(bed, "b", "c");
@@ -504,7 +504,7 @@ int main(void)
         CASE(a_folder_is_its_certificates),
         CASE(events_without_end_hold_nothing_up),
         CASE(an_overflow_of_the_queue_loses_nothing),
-        CASE(a_mark_is_what_was_seen_and_a_new_list_loses_nothing),
+        CASE(what_was_seen_is_over_and_a_new_list_loses_nothing),
         CASE(all_may_be_asked_from_inside),
         cmocka_unit_test(without_room_for_watches_it_looks_by_itself),
         cmocka_unit_test(without_inotify_it_looks_by_itself),

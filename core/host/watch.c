@@ -337,7 +337,7 @@ int fg_watch_new(const struct fg_watch_config *config, struct fg_watch **ret, st
     return 0;
 }
 
-void fg_watch_mark(struct fg_watch *watch)
+void fg_watch_seen(struct fg_watch *watch)
 {
     (void)read_events(watch);
     uv_timer_stop(&watch->settle);

@@ -8,7 +8,7 @@
  * `settle_ms`, or five times that under events without end; then SHA-256 decides. Where the kernel has no watch left,
  * every FG_WATCH_LOOK_MS is looked instead, and the log says what to raise.
  *
- * A reload that must miss nothing calls fg_watch_mark(), reads the files, and calls fg_watch_set() with what the new
+ * A reload that must miss nothing calls fg_watch_seen(), reads the files, and calls fg_watch_set() with what the new
  * configuration names.
  */
 #pragma once
@@ -31,7 +31,7 @@ struct fg_watch_config {
     uint64_t look_ms; /* 0: FG_WATCH_LOOK_MS */
     /*
      * Called once for each of the paths given to fg_watch_set() whose content differs from what was seen, which then
-     * counts as seen. fg_watch_mark(), fg_watch_set() and fg_watch_close() may be called from inside. @path: as it was
+     * counts as seen. fg_watch_seen(), fg_watch_set() and fg_watch_close() may be called from inside. @path: as it was
      * given, borrowed for the call.
      */
     void (*changed)(void *arg, const char *path);
@@ -42,7 +42,7 @@ struct fg_watch_config {
 /* Negative with err: the loop takes no more. Without inotify it looks from time to time, and warns. */
 int fg_watch_new(const struct fg_watch_config *config, struct fg_watch **ret, struct fg_error *err);
 /* What the watched files hold now counts as seen, what happened to them before is over. Reads them all. */
-void fg_watch_mark(struct fg_watch *watch);
+void fg_watch_seen(struct fg_watch *watch);
 /*
  * The files and folders to watch from now on (copied); repeatable. Of one that was not watched before, the content of
  * this moment counts as seen; of one that was, what was seen last, so that nothing is lost in between. Of a folder the
