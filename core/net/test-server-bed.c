@@ -89,7 +89,7 @@ static void cut(void *self, struct fg_exchange *x)
     fg_exchange_abort(x);
 }
 
-static const struct fg_route routes[] = {
+const struct fg_route bed_routes[] = {
     {.method = "GET", .path = "/hello", .handle = hello},
     {.method = "POST", .path = "/echo", .handle = echo},
     {.method = "POST", .path = "/small", .handle = echo, .body_max = 16},
@@ -100,7 +100,10 @@ static const struct fg_route routes[] = {
     {.method = "GET", .path = "/abort", .handle = cut},
     {.method = "GET", .path = "/read", .scope = FG_SCOPE_READ, .handle = hello},
     {.method = "POST", .path = "/control", .scope = FG_SCOPE_CONTROL, .handle = hello},
+    {.method = "GET", .path = "/read-stream", .scope = FG_SCOPE_READ, .handle = stream},
+    {.method = "POST", .path = "/read-wait", .scope = FG_SCOPE_READ, .handle = keep},
 };
+const size_t bed_n_routes = sizeof(bed_routes) / sizeof(bed_routes[0]);
 
 void bed_start(struct bed *bed, void (*adjust)(struct fg_http_server_config *config))
 {
@@ -115,8 +118,7 @@ void bed_start(struct bed *bed, void (*adjust)(struct fg_http_server_config *con
     if (adjust)
         adjust(&config);
     assert_int_equal(fg_http_server_new(&config, &bed->server, &err), 0);
-    assert_int_equal(
-        fg_http_server_mount(bed->server, routes, sizeof(routes) / sizeof(routes[0]), bed, &bed->mount, &err), 0);
+    assert_int_equal(fg_http_server_mount(bed->server, bed_routes, bed_n_routes, bed, &bed->mount, &err), 0);
 }
 
 static void on_closed(void *arg)

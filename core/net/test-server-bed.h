@@ -31,6 +31,9 @@ struct bed {
     char body_seen[64]; /* the last body of POST /echo, cut */
 };
 
+extern const struct fg_route bed_routes[]; /* self: a struct bed */
+extern const size_t bed_n_routes;
+
 /* @adjust: changes the configuration before the server starts; NULL: nothing to change. */
 void bed_start(struct bed *bed, void (*adjust)(struct fg_http_server_config *config));
 void bed_stop(struct bed *bed);
