@@ -451,7 +451,7 @@ static struct fg_connection *connection_new(struct fg_http_server *server)
     fg_list_append(&server->connections, &conn->link);
     server->n_connections++;
     if (server->connections_metric)
-        fg_metric_set(server->connections_metric, (double)server->n_connections);
+        fg_metric_add(server->connections_metric, 1);
     return conn;
 }
 

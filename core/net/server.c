@@ -310,7 +310,7 @@ void fg_server_connection_closed(struct fg_http_server *server)
 {
     server->n_connections--;
     if (server->connections_metric)
-        fg_metric_set(server->connections_metric, (double)server->n_connections);
+        fg_metric_add(server->connections_metric, -1); /* another server of this process counts there too */
     end_when_empty(server);
 }
 
