@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/json.h"
@@ -219,6 +221,29 @@ static void a_plugin_may_be_pinned_to_the_hash_of_its_file(void **state)
     loaded_deinit(&l);
 }
 
+static void plugins_that_others_can_write_are_refused_where_root_must_own_them(void **state)
+{
+    char folder[] = "/tmp/fragua-owner-XXXXXX", file[64];
+    const char *dir = folder, *owners[] = { "plugins.owner=root", "plugins.owner=any" };
+    struct loaded l = { .r = 0 };
+
+    assert_non_null(mkdtemp(folder));
+    (void)snprintf(file, sizeof(file), "%s/control-hello.so", folder);
+    assert_int_equal(mkfifo(file, 0666), 0); /* no plugin: what it is refused for is looked at */
+    assert_int_equal(chmod(file, 0666), 0);
+    assert_int_equal(fg_plugin_path_init(&l.path, &dir, 1, NULL), 0);
+    for (size_t i = 0; i < 2; i++) {
+        assert_true(fg_config_load("f.yaml", fg_slice_of(HELLO), &owners[i], 1, &l.path, &l.config, &l.faults) < 0);
+        assert_int_equal(l.faults.len, 1);
+        assert_int_equal(strstr(l.faults.items[0].text, "`plugins.owner` is root") != NULL, i == 0);
+        fg_conf_faults_deinit(&l.faults);
+        l.faults = FG_CONF_FAULTS_NULL;
+    }
+    loaded_deinit(&l);
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 static void a_config_lives_as_long_as_somebody_holds_it(void **state)
 {
     struct loaded l = load(HELLO);
@@ -340,6 +365,7 @@ int main(void)
         cmocka_unit_test(a_good_file_becomes_a_config_with_its_plugins_loaded),
         cmocka_unit_test(a_reload_has_its_defaults_and_its_options),
         cmocka_unit_test(a_plugin_may_be_pinned_to_the_hash_of_its_file),
+        cmocka_unit_test(plugins_that_others_can_write_are_refused_where_root_must_own_them),
         cmocka_unit_test(a_config_lives_as_long_as_somebody_holds_it),
         cmocka_unit_test(a_role_follows_from_the_input_unless_it_is_given),
         cmocka_unit_test(another_address_is_allowed_with_tokens),
