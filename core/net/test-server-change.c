@@ -270,14 +270,19 @@ static void plain_becomes_tls_and_plain_again_on_one_address(void **state)
 {
     struct bed bed;
     struct caller c;
-    int fd;
+    int fd, slow;
     (void)state;
 
     bed_start(&bed, NULL);
+    slow = bed_connect(&bed);
+    bed_text(&bed, slow, GET_KEPT("/big"));
     fd = bed_connect(&bed);
     bed_text(&bed, fd, GET_KEPT("/wait"));
     assert_true(bed_until_count(&bed, &bed.n_handled, 1));
     change(&bed, with_ca);
+    assert_true(bed_read_to_end(&bed, slow)); /* answered before, read after */
+    assert_true(bed.in.len > (size_t)8 << 20);
+    (void)close(slow);
     assert_int_equal(ask_as(&bed, files.client, files.client_key, GET("/read")), 200);
     assert_int_equal(bed_ask(&bed, GET("/hello")), 0);
     fg_exchange_reply(bed.waiting, 200, "text/plain", fg_slice_of("plain"));
