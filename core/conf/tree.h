@@ -84,8 +84,8 @@ int fg_conf_parse(struct fg_slice text, const char *name, struct fg_conf_node **
 struct fg_conf_node *fg_conf_node_free(struct fg_conf_node *node);
 
 /*
- * Calls back with the path of every ${file:} in the tree's values as it was opened: absolute, or relative to the working
- * folder. One that stands there twice is told twice. @path: borrowed for the call
+ * Calls back with the path of every ${file:} in the tree's values as it was opened: absolute, or relative to the
+ * working folder. One that stands there twice is told twice. @path: borrowed for the call
  */
 typedef void (*fg_conf_file_cb)(void *arg, const char *path);
 void fg_conf_tree_files(const struct fg_conf_node *node, fg_conf_file_cb each, void *arg);

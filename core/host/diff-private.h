@@ -25,7 +25,7 @@ struct fg_diff_side {
 
 void fg_diff_keys_deinit(struct fg_diff_keys *keys);
 /*
- * Appends every key whose value differs. What was left out has its default's value. Tables of two builds of a plugin may
- * differ: a key counts where the files say something else, a default that changed does not.
+ * Appends every key whose value differs. What was left out has its default's value. Tables of two builds of a plugin
+ * may differ: a key counts where the files say something else, a default that changed does not.
  */
 void fg_diff_keys_add(struct fg_diff_keys *keys, const struct fg_diff_side *old, const struct fg_diff_side *new);

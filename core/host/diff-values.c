@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Two structs that option tables have filled, compared member by member. The files' trees are asked only on a difference. */
+/* Two structs that option tables have filled, compared member by member; the files' trees are asked on a difference. */
 #include "host/diff-private.h"
 
 #include <stdlib.h>
@@ -277,7 +277,7 @@ static bool is_same_type(const struct fg_option *a, const struct fg_option *b)
     return a->type == b->type && (a->flags & FG_OPTION_SECRET) == (b->flags & FG_OPTION_SECRET);
 }
 
-/* An option that only one side's table has, or has with another type: what the file says of it can only be told apart. */
+/* An option that only one side's table has, or has with another type: it counts where a file has the key. */
 static void compare_alone(struct compare *c, const struct scope *scope, const char *key,
                           const struct fg_diff_side *old, const struct fg_diff_side *new)
 {

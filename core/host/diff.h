@@ -24,7 +24,7 @@ enum fg_change_reason {
 };
 
 struct fg_change {
-    char *place; /* owned: "kafka", "http", "http.plugins.0", "limits", "ingest", "ingest.transforms.0", "ingest.sink" */
+    char *place; /* owned: "kafka", "http", "http.plugins.0", "limits", "ingest", "ingest.transforms.0" */
     enum fg_change_reason reason;
     /*
      * Owned. The keys that differ ("max-bytes, strip"), the plugin's name with the first 12 hex digits of both files'
@@ -50,15 +50,14 @@ struct fg_diff_pipeline {
     const char *name; /* borrowed from the new config; of a removed pipeline from the old one */
     enum fg_pipeline_how how;
     size_t old_index, new_index; /* in the configs' pipelines; FG_DIFF_NEW: not in that one */
-    /* SWAP: must be made anew. true too for a node that comes, with REOPEN and ADDED; false where the new file has none. */
-    bool source, sink;
+    bool source, sink; /* the new file's must be made anew: it comes, or differs from the old; false: kept, or none */
     /* Owned array, one for each transform of the new file: index of the old one that is kept, or FG_DIFF_NEW. */
     size_t *transforms;
     size_t n_transforms;
 };
 
 struct fg_diff {
-    struct fg_change *changes; /* owned array of n_changes: sections first, then pipelines by the new file, then removed */
+    struct fg_change *changes; /* owned array of n_changes: sections, pipelines as in the new file, removed ones */
     size_t n_changes;
     struct fg_diff_pipeline *pipelines; /* owned array of n_pipelines, those of the role only; unchanged ones too */
     size_t n_pipelines;

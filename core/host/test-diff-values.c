@@ -189,6 +189,7 @@ static const struct fg_option next_table[] = {
     { .key = "count", .type = FG_OPTION_INTEGER, TEST_MEMBER(poll), .fallback = "77" },
     { .key = "poll", .type = FG_OPTION_STRING, TEST_MEMBER(path) },
     { .key = "secret", .type = FG_OPTION_STRING, TEST_MEMBER(secret), .flags = FG_OPTION_SECRET },
+    { .key = "properties", .type = FG_OPTION_PAIRS, TEST_MEMBER(properties), .fallback = "{x: 1}" },
     FG_OPTION_END,
 };
 

@@ -160,7 +160,8 @@ static const struct {
     { HELLO, HELLO "reload: {watch: false, probation: 1s}\n", "~ reload  option  probation, watch\n! reload\n" },
     { HELLO, HELLO "plugins: {owner: any}\n", "" },
     { "http: {listen: '127.0.0.1:1', plugins: [{plugin: control-hello}]}\n",
-      "http: {listen: '127.0.0.1:2', plugins: [{plugin: control-hello}]}\n", "~ http  option  listen\n! http-listen\n" },
+      "http: {listen: '127.0.0.1:2', plugins: [{plugin: control-hello}]}\n", 
+      "~ http  option  listen\n! http-listen\n" },
     { P(IN ", output: {topic: u}"), P(IN ", output: {topic: u}") HELLO,
       "+ http  added\n+ http.plugins.0  added  control-hello\n! http-listen\n" },
     { P(IN ", output: {topic: u}") HELLO, P(IN ", output: {topic: u}"),
@@ -253,10 +254,9 @@ static void pipelines_of_another_role_do_not_exist(void **state)
     _cleanup_free_ char *in = compare_texts(TWO_ROLES("a", "1"), TWO_ROLES("b", "2"), FG_ROLE_PRODUCER);
     _cleanup_free_ char *out = compare_texts(TWO_ROLES("a", "1"), TWO_ROLES("b", "2"), FG_ROLE_CONSUMER);
     _cleanup_free_ char *none = compare_texts(TWO_ROLES("a", "1"), TWO_ROLES("b", "1"), FG_ROLE_CONSUMER);
-    _cleanup_free_ char *goes = compare_texts(P(IN ", output: {topic: u}"), P(IN ", output: {topic: u}, role: producer"),
-                                              FG_ROLE_CONSUMER);
-    _cleanup_free_ char *comes = compare_texts(P(IN ", output: {topic: u}"),
-                                               P(IN ", output: {topic: u}, role: producer"), FG_ROLE_PRODUCER);
+    static const char was[] = P(IN ", output: {topic: u}"), is[] = P(IN ", output: {topic: u}, role: producer");
+    _cleanup_free_ char *goes = compare_texts(was, is, FG_ROLE_CONSUMER);
+    _cleanup_free_ char *comes = compare_texts(was, is, FG_ROLE_PRODUCER);
 
     assert_string_equal(in, "~ in.source  option  lines\n= in swap source\n");
     assert_string_equal(out, "~ out.sink  option  width\n= out swap sink\n");
@@ -294,8 +294,8 @@ static void another_build_of_a_plugin_is_told_by_its_hashes(void **state)
     (void)snprintf(expected, sizeof(expected), "~ p.transforms.0  plugin file  transform-stamp %.12s -> %.12s\n"
                    "~ p.transforms.0  option  mark\n= p swap new 1\n", was, is);
     assert_string_equal(both, expected);
-    (void)snprintf(expected, sizeof(expected), "~ p.transforms.0  plugin file  transform-upper %.12s -> transform-stamp "
-                   "%.12s\n= p swap new\n", old->pipelines[0].transforms[1].file->sha256, was);
+    (void)snprintf(expected, sizeof(expected), "~ p.transforms.0  plugin file  transform-upper %.12s -> "
+                   "transform-stamp %.12s\n= p swap new\n", old->pipelines[0].transforms[1].file->sha256, was);
     assert_string_equal(other, expected);
     fg_config_free(old);
     fg_config_free(new);
