@@ -285,8 +285,8 @@ static void compare_at(struct making *m, struct lists *l, size_t i)
 }
 
 /*
- * What stands where it stood and is equal is kept. What is equal elsewhere has moved: other neighbours, and another name
- * in the metrics, so it is made anew. Of what is left, two at one place are one that changed; the others come and go.
+ * What stands where it stood and is equal is kept. What is equal elsewhere has moved: other neighbours, another name in
+ * the metrics, so it is made anew. Of what is left, two at one place are one that changed; the others come and go.
  */
 static void compare_lists(struct making *m, struct lists *l)
 {
