@@ -2,16 +2,17 @@
 /* fragua validate: everything that is wrong with pipeline files, each with its place. */
 #include "base/buf.h"
 #include "base/json.h"
-#include "cli/cli.h"
+#include "cli/against.h"
 #include "host/process.h"
 
-enum { OPTION_FORMAT, OPTION_SET };
+enum { OPTION_FORMAT, OPTION_SET, OPTION_AGAINST };
 
 #define OUTPUT_MAX (4u * 1024u * 1024u)
 
 static const struct fg_cli_option options[] = {
     [OPTION_FORMAT] = { "format", 0, "text|json", "how faults are written (default: text)" },
     [OPTION_SET] = { "set", 0, "PATH=VALUE", "override one value of each file; may be repeated" },
+    FG_AGAINST_OPTION_ROWS(OPTION_AGAINST),
     { NULL, 0, NULL, NULL },
 };
 
@@ -19,12 +20,17 @@ struct state {
     bool json;
     const char *sets[FG_CLI_SETS_MAX];
     size_t n_sets;
+    struct fg_against against;
 };
 
 static bool take(void *state, size_t option, const char *value)
 {
     struct state *s = state;
 
+    if (option >= OPTION_AGAINST) {
+        fg_against_take(&s->against, option - OPTION_AGAINST, value);
+        return true;
+    }
     if (option == OPTION_SET) {
         if (s->n_sets == FG_CLI_SETS_MAX) {
             (void)fg_cli_fail(0, "more than %d --set", FG_CLI_SETS_MAX);
@@ -78,6 +84,10 @@ static int run(struct fg_cli *cli, void *state, int argc, char **argv)
 
     if (argc < 1)
         return fg_cli_fail(FG_EXIT_USAGE, "usage: fragua validate %s", fg_cli_validate.usage);
+    if (s->against.url && (argc > 1 || s->n_sets))
+        return fg_cli_fail(FG_EXIT_USAGE, "--against takes one file, as it is: no second one and no --set");
+    if (s->against.url)
+        return fg_against_run(cli, &s->against, argv[0], s->json);
     for (int i = 0; i < argc; i++)
         check(cli, s, argv[i], &faults);
     if (s->json)
@@ -91,7 +101,7 @@ static int run(struct fg_cli *cli, void *state, int argc, char **argv)
 
 const struct fg_cli_command fg_cli_validate = {
     .name = "validate",
-    .usage = "FILE... [--format text|json]",
+    .usage = "FILE... [--format text|json] [--against URL]",
     .summary = "say all that is wrong with pipeline files",
     .options = options,
     .take = take,
