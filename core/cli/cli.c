@@ -213,8 +213,11 @@ static int run_command(struct fg_cli *cli, const struct fg_cli_command *c, int a
 
     if (code < 0 && fg_plugin_path_init(&cli->plugins, cli->plugin_dirs, cli->n_plugin_dirs, &err) < 0)
         code = fg_cli_fail(FG_EXIT_USAGE, "%s", err.text);
+    fg_plugin_registry_init(&cli->registry);
+    cli->plugins.registry = &cli->registry;
     if (code < 0)
         code = c->run(cli, state, argc - optind, argv + optind);
+    fg_plugin_registry_deinit(&cli->registry);
     fg_plugin_path_deinit(&cli->plugins);
     free(state);
     if (fflush(stdout) != 0 && code == FG_EXIT_OK)

@@ -18,6 +18,7 @@ struct fg_cli {
     uv_loop_t *loop; /* borrowed from main */
     const char *command;
     struct fg_plugin_path plugins;
+    struct fg_plugin_registry registry; /* of plugins */
     enum fg_log_format log_format;
     enum fg_log_level log_level;
     bool log_level_given;

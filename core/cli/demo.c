@@ -246,7 +246,7 @@ static void started(void *arg, struct fg_serve *serve, struct fg_process *proces
                              (uint64_t)(d->seconds ? d->seconds : (int64_t)SECONDS_MAX) * 1000u, 0);
 }
 
-static int serve(struct demo *d, const struct fg_config *config)
+static int serve(struct demo *d, struct fg_config *config)
 {
     struct fg_serve_config serve = { .cli = d->cli, .config = config, .role = FG_ROLE_BOTH, .instance = "demo",
                                      .started = started, .arg = d };

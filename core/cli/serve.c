@@ -5,7 +5,8 @@
 #include <signal.h>
 
 #include "base/buf.h"
-#include "cli/recheck.h"
+
+#define ARGS_MAX (2 * FG_PLUGIN_DIRS_MAX + 2 * FG_CLI_SETS_MAX + 6) /* program, command, its options, NULL */
 
 static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1 };
 #define N_SIGNALS (sizeof(signals) / sizeof(signals[0]))
@@ -14,7 +15,6 @@ struct fg_serve {
     const struct fg_serve_config *config;
     struct fg_process *process;
     struct fg_logger logger;
-    struct fg_recheck recheck;
     uv_signal_t handles[N_SIGNALS];
     bool ending;
     int code;
@@ -33,7 +33,6 @@ static void end(struct fg_serve *s, int code, bool now)
     if (!s->ending)
         s->code = code;
     s->ending = true;
-    fg_recheck_stop(&s->recheck);
     fg_process_stop(s->process, now, stopped, s);
 }
 
@@ -58,6 +57,14 @@ static void report(struct fg_serve *s)
         fg_log_error(&s->logger, FG_LOG_WARN, "cannot report", &err);
 }
 
+static void reload(struct fg_serve *s)
+{
+    struct fg_error err = FG_ERROR_NULL;
+
+    if (fg_process_reload(s->process, FG_RELOAD_SIGNAL, NULL, NULL, &err) < 0)
+        fg_log_error(&s->logger, FG_LOG_WARN, "SIGHUP", &err);
+}
+
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct fg_serve *s = handle->data;
@@ -65,7 +72,7 @@ static void on_signal(uv_signal_t *handle, int number)
     if (number == SIGUSR1) {
         report(s);
     } else if (number == SIGHUP) {
-        fg_recheck_request(&s->recheck);
+        reload(s);
     } else {
         fg_logf(&s->logger, FG_LOG_INFO, "%s: %s", number == SIGTERM ? "SIGTERM" : "SIGINT",
                 s->ending ? "stopping at once" : "draining, then stopping");
@@ -84,18 +91,36 @@ static void start_signals(struct fg_serve *s)
     }
 }
 
+/* How this program tries a file in another process; see struct fg_process_origin. */
+static void fill_check(const struct fg_serve_config *config, const char **args)
+{
+    static const char *const begin[] = { "fragua", "validate", "--format", "json", "--plugins" };
+    size_t n = 0;
+
+    for (size_t i = 0; i < sizeof(begin) / sizeof(begin[0]); i++)
+        args[n++] = begin[i];
+    for (size_t i = 0; i < config->cli->n_plugin_dirs; i++) {
+        args[n++] = "--plugin-dir";
+        args[n++] = config->cli->plugin_dirs[i];
+    }
+    for (size_t i = 0; i < config->n_sets; i++) {
+        args[n++] = "--set";
+        args[n++] = config->sets[i];
+    }
+    args[n] = NULL;
+}
+
 int fg_serve(const struct fg_serve_config *config)
 {
-    struct fg_serve s = {
-        .config = config,
-        .logger = { .log = config->log },
-        .recheck = { .cli = config->cli, .logger = { .log = config->log }, .path = config->file, .sets = config->sets,
-                     .n_sets = config->n_sets },
-    };
+    const char *check[ARGS_MAX];
+    struct fg_serve s = { .config = config, .logger = { .log = config->log } };
+    const struct fg_process_origin origin = { .path = config->file, .sets = config->sets, .n_sets = config->n_sets,
+                                              .plugins = &config->cli->plugins, .check = check };
     struct fg_process_config process = { .loop = config->cli->loop, .log = config->log, .config = config->config,
-                                         .role = config->role, .instance = config->instance };
+                                         .role = config->role, .instance = config->instance, .origin = &origin };
     struct fg_error err = FG_ERROR_NULL;
 
+    fill_check(config, check);
     start_signals(&s);
     if (fg_process_start(&process, &s.process, &err) < 0) {
         int code = err.code == FG_E_CONFIG || err.code == FG_E_NOT_FOUND ? FG_EXIT_CONFIG : FG_EXIT_FAILED;

@@ -10,8 +10,8 @@ struct fg_serve;
 struct fg_serve_config {
     struct fg_cli *cli;
     struct fg_log *log;
-    const struct fg_config *config;
-    const char *file;        /* for SIGHUP's check; NULL: the configuration is of no file */
+    struct fg_config *config;
+    const char *file;        /* to be read again for a reload; NULL: the configuration is of no file */
     const char *const *sets; /* array of n_sets, for the same */
     size_t n_sets;
     enum fg_role role;

@@ -304,3 +304,8 @@ void fg_pipeline_stop(struct fg_pipeline *p, bool now, fg_done_cb stopped, void 
     p->stop_now = p->stop_now || now;
     fg_flow_kick(p);
 }
+
+void fg_pipeline_set_stop(struct fg_pipeline *p, uint32_t stop_ms)
+{
+    p->c.stop_ms = stop_ms;
+}

@@ -99,6 +99,8 @@ void fg_pipeline_resume(struct fg_pipeline *pipeline);
  * closes its handles; stopped(arg) once. The plugins' own stop() is the caller's, after this.
  */
 void fg_pipeline_stop(struct fg_pipeline *pipeline, bool now, fg_done_cb stopped, void *arg);
+/* limits.stop is another now: for stops from now on. */
+void fg_pipeline_set_stop(struct fg_pipeline *pipeline, uint32_t stop_ms);
 /* Stopped ones only, none that is being held and was not told so; NULL allowed. */
 struct fg_pipeline *fg_pipeline_free(struct fg_pipeline *pipeline);
 

@@ -231,7 +231,7 @@ static unsigned start_workers(struct env_uv *e, unsigned from, unsigned to)
     return i;
 }
 
-static unsigned wanted_workers(unsigned workers)
+unsigned fg_env_uv_workers(unsigned workers)
 {
     workers = workers ? workers : cores();
     return workers > FG_WORKERS_MAX ? FG_WORKERS_MAX : workers;
@@ -260,7 +260,7 @@ int fg_env_uv_new(uv_loop_t *loop, const struct fg_clock *clock, unsigned worker
 {
     struct env_uv *e = fg_calloc(1, sizeof(*e));
 
-    workers = wanted_workers(workers);
+    workers = fg_env_uv_workers(workers);
     e->env.ops = &ops;
     e->env.clock = clock;
     e->loop = loop;
@@ -323,7 +323,7 @@ int fg_env_uv_resize(struct fg_env *env, unsigned workers, fg_done_cb done, void
     if (e->resizing)
         return fg_raise(fg_error_set(err, FG_E_UNAVAILABLE, FG_ERROR_RETRIABLE,
                                      "cannot change the number of workers: some still end since the last change"));
-    workers = wanted_workers(workers);
+    workers = fg_env_uv_workers(workers);
     if (workers > env->n_workers)
         r = grow(e, workers, err);
     if (r < 0)

@@ -11,6 +11,8 @@
 /* @workers: threads, 1..FG_WORKERS_MAX; 0: as many as the process may use cores. All signals are blocked in them. */
 int fg_env_uv_new(uv_loop_t *loop, const struct fg_clock *clock, unsigned workers, struct fg_env **ret,
                   struct fg_error *err);
+/* How many threads an option of @workers comes to. */
+unsigned fg_env_uv_workers(unsigned workers);
 /* After the last work is done and all timers are freed: ends the threads; closed(arg) when the handles are gone. */
 void fg_env_uv_close(struct fg_env *env, fg_done_cb closed, void *arg);
 /*

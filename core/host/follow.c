@@ -15,20 +15,26 @@ struct fg_follow {
     int64_t tail;
     fg_follow_cb cb; /* NULL: stopped */
     void *arg;
+    struct fg_kafka *kafka; /* a reference: what the reader is opened on */
     struct fg_bus_consumer *consumer;
+    int64_t *next; /* owned array of n_next: where to go on in each partition; < 0: nothing was seen of it */
+    size_t n_next;
     struct fg_env_timer *retry;
     bool describing; /* the bus will still call back: freed there */
+    bool moving;     /* the reader is being closed, to be opened on another Kafka */
 };
 
-static void describe(void *arg);
+static void begin_again(struct fg_follow *f);
 
 static void follow_free(struct fg_follow *f)
 {
     struct fg_process *process = f->process;
 
+    fg_kafka_unref(f->kafka);
+    free(f->next);
     free(f->topic);
     free(f);
-    fg_process_follow_gone(process);
+    fg_process_part_gone(process, FG_PART_FOLLOW);
 }
 
 static void nothing(void *arg, const struct fg_bus_position *partitions, size_t n)
@@ -50,7 +56,9 @@ static void on_message(void *arg, struct fg_bus_message *m)
     struct fg_record_view view = { .key = m->key, .value = m->value, .headers = m->headers,
                                    .n_headers = m->n_headers, .timestamp_ms = m->timestamp_ms };
 
-    if (f->cb)
+    if (m->partition >= 0 && (size_t)m->partition < f->n_next)
+        f->next[m->partition] = m->offset + 1;
+    if (f->cb && !f->moving)
         f->cb(f->arg, &view, m->partition, m->offset);
     fg_bus_message_free(m);
 }
@@ -70,9 +78,27 @@ static const struct fg_bus_consumer_events events = {
     .trouble = on_trouble,
 };
 
+static int64_t begin_at(const struct fg_follow *f, int32_t partition)
+{
+    if (f->next[partition] >= 0)
+        return f->next[partition];
+    return f->tail > 0 ? FG_BUS_TAIL(f->tail) : FG_BUS_END;
+}
+
+static void remember_partitions(struct fg_follow *f, size_t n)
+{
+    if (n == f->n_next)
+        return;
+    free(f->next);
+    f->next = fg_calloc(n, sizeof(*f->next));
+    f->n_next = n;
+    for (size_t i = 0; i < n; i++)
+        f->next[i] = -1;
+}
+
 static int open_reader(struct fg_follow *f, int32_t partitions)
 {
-    struct fg_bus *bus = f->process->bus;
+    struct fg_bus *bus = f->kafka->bus;
     struct fg_bus_position *positions;
     const struct fg_bus_consumer_config config = { .queue_bytes_max = 1024 * 1024 };
     struct fg_error err = FG_ERROR_NULL;
@@ -81,9 +107,10 @@ static int open_reader(struct fg_follow *f, int32_t partitions)
         fg_log_error(&f->process->logger, FG_LOG_WARN, "cannot follow a topic", &err);
         return -1;
     }
+    remember_partitions(f, (size_t)partitions);
     positions = fg_calloc((size_t)partitions, sizeof(*positions));
     for (int32_t i = 0; i < partitions; i++)
-        positions[i] = (struct fg_bus_position){ f->topic, i, f->tail > 0 ? FG_BUS_TAIL(f->tail) : FG_BUS_END };
+        positions[i] = (struct fg_bus_position){ f->topic, i, begin_at(f, i) };
     bus->ops->consumer_assign(f->consumer, positions, (size_t)partitions);
     free(positions);
     return 0;
@@ -98,6 +125,10 @@ static void described(void *arg, const struct fg_bus_topic *topics, size_t n, co
         follow_free(f);
         return;
     }
+    if (f->moving) {
+        begin_again(f);
+        return;
+    }
     if (err || n != 1 || topics[0].partitions <= 0 || open_reader(f, topics[0].partitions) < 0)
         f->process->env->ops->timer_start(f->retry, RETRY_MS);
 }
@@ -108,7 +139,17 @@ static void describe(void *arg)
     const char *name = f->topic;
 
     f->describing = true;
-    f->process->bus->ops->describe(f->process->bus, &name, 1, described, f);
+    f->kafka->bus->ops->describe(f->kafka->bus, &name, 1, described, f);
+}
+
+/* On the Kafka that the process has now. */
+static void begin_again(struct fg_follow *f)
+{
+    f->moving = false;
+    fg_kafka_unref(f->kafka);
+    f->kafka = fg_kafka_ref(f->process->kafka);
+    if (f->kafka)
+        describe(f);
 }
 
 static bool topic_is_known(const struct fg_process *process, const char *topic)
@@ -126,7 +167,7 @@ struct fg_follow *fg_process_follow(struct fg_process *process, const char *topi
 {
     struct fg_follow *f;
 
-    if (!process->bus || !topic_is_known(process, topic)) {
+    if (!process->kafka || !topic_is_known(process, topic)) {
         (void)fg_raise(fg_error_set(err, FG_E_NOT_FOUND, 0, "\"%s\" is no topic of this pipeline file", topic));
         return NULL;
     }
@@ -136,32 +177,43 @@ struct fg_follow *fg_process_follow(struct fg_process *process, const char *topi
     f->tail = tail;
     f->cb = cb;
     f->arg = arg;
+    f->kafka = fg_kafka_ref(process->kafka);
     f->retry = process->env->ops->timer_new(process->env, describe, f);
     fg_list_append(&process->follows, &f->link);
-    process->follows_open++;
+    process->parts[FG_PART_FOLLOW]++;
     describe(f);
     return f;
 }
 
 static void reader_closed(void *arg)
 {
-    follow_free(arg);
+    struct fg_follow *f = arg;
+
+    if (f->cb)
+        begin_again(f);
+    else
+        follow_free(f);
+}
+
+static void close_reader(struct fg_follow *f)
+{
+    struct fg_bus_consumer *consumer = f->consumer;
+
+    f->consumer = NULL;
+    f->kafka->bus->ops->consumer_close(consumer, reader_closed, f);
 }
 
 void fg_follow_stop(struct fg_follow *f)
 {
-    struct fg_process *process;
-
     if (!f || !f->cb)
         return;
-    process = f->process;
     f->cb = NULL;
     fg_list_remove(&f->link);
-    process->env->ops->timer_free(f->retry);
+    f->process->env->ops->timer_free(f->retry);
     f->retry = NULL;
     if (f->consumer)
-        process->bus->ops->consumer_close(f->consumer, reader_closed, f);
-    else if (!f->describing)
+        close_reader(f);
+    else if (!f->describing && !f->moving)
         follow_free(f);
 }
 
@@ -171,4 +223,24 @@ void fg_follow_stop_all(struct fg_process *process)
 
     fg_list_for_each_safe(it, tmp, &process->follows)
         fg_follow_stop(fg_container_of(it, struct fg_follow, link));
+}
+
+static void move(struct fg_follow *f)
+{
+    if (f->moving)
+        return; /* it takes what the process has when it comes to it */
+    f->process->env->ops->timer_stop(f->retry);
+    f->moving = true;
+    if (f->consumer)
+        close_reader(f);
+    else if (!f->describing)
+        begin_again(f);
+}
+
+void fg_follow_move_all(struct fg_process *process)
+{
+    struct fg_list *it, *tmp;
+
+    fg_list_for_each_safe(it, tmp, &process->follows)
+        move(fg_container_of(it, struct fg_follow, link));
 }

@@ -9,7 +9,9 @@
 #include "base/secret.h"
 #include "flow/record.h"
 #include "host/process-private.h"
+#include "host/reload.h"
 
+#define PLACE_MAX 160u /* a pipeline's name, a dot, a node's name */
 #define SMALL_ANSWER_MAX ((size_t)1 << 20) /* bytes: a source's answer of at most this is no input, such as a token */
 
 static struct fg_instance *instance_of(struct fg_host *host)
@@ -17,11 +19,16 @@ static struct fg_instance *instance_of(struct fg_host *host)
     return (struct fg_instance *)host; /* host is its first member */
 }
 
+static struct fg_process *process_of(struct fg_host *host)
+{
+    return instance_of(host)->node->process;
+}
+
 static struct fg_logger logger_of(struct fg_host *host)
 {
-    struct fg_instance *i = instance_of(host);
+    const struct fg_node *node = instance_of(host)->node;
 
-    return (struct fg_logger){ .log = i->process->log, .pipeline = i->pipeline, .node = i->config->node };
+    return (struct fg_logger){ .log = node->process->log, .pipeline = node->pipeline, .node = node->name };
 }
 
 __attribute__((format(printf, 3, 4))) static void svc_log(struct fg_host *host, enum fg_log_level level,
@@ -37,12 +44,12 @@ __attribute__((format(printf, 3, 4))) static void svc_log(struct fg_host *host, 
 
 static uint64_t svc_now_ms(struct fg_host *host)
 {
-    return fg_env_now_ms(instance_of(host)->process->env);
+    return fg_env_now_ms(process_of(host)->env);
 }
 
 static int64_t svc_wall_ms(struct fg_host *host)
 {
-    return fg_clock_wall_ms(instance_of(host)->process->env->clock);
+    return fg_clock_wall_ms(process_of(host)->env->clock);
 }
 
 static uint64_t svc_random(struct fg_host *host)
@@ -61,7 +68,7 @@ static struct fg_timer *svc_timer_new(struct fg_host *host, fg_timer_cb cb, void
 {
     struct fg_timer *timer = fg_calloc(1, sizeof(*timer));
 
-    timer->env = instance_of(host)->process->env;
+    timer->env = process_of(host)->env;
     timer->timer = timer->env->ops->timer_new(timer->env, cb, arg);
     return timer;
 }
@@ -111,7 +118,7 @@ static void offload_done(struct fg_work *work)
 
 static int svc_offload(struct fg_host *host, fg_work_cb run, fg_done_cb done, void *arg)
 {
-    struct fg_env *env = instance_of(host)->process->env;
+    struct fg_env *env = process_of(host)->env;
     struct offload *o = fg_calloc(1, sizeof(*o));
 
     *o = (struct offload){ .work = { .run = offload_run, .done = offload_done }, .run = run, .done = done, .arg = arg };
@@ -135,8 +142,8 @@ static bool metric_name_is_sane(const char *name)
 /* Plugins' metrics are told apart from the server's own by their prefix. */
 static struct fg_metric *svc_metric(struct fg_host *host, enum fg_metric_kind kind, const char *name, const char *help)
 {
-    struct fg_instance *i = instance_of(host);
-    struct fg_label labels[] = { { "pipeline", i->pipeline ? i->pipeline : "" }, { "node", i->config->node } };
+    const struct fg_node *node = instance_of(host)->node;
+    struct fg_label labels[] = { { "pipeline", node->pipeline ? node->pipeline : "" }, { "node", node->name } };
     char full[96];
     struct fg_metric_decl decl = { full, kind == FG_METRIC_COUNTER ? FG_METRIC_TYPE_COUNTER : FG_METRIC_TYPE_GAUGE,
                                    help };
@@ -144,34 +151,34 @@ static struct fg_metric *svc_metric(struct fg_host *host, enum fg_metric_kind ki
     if (!metric_name_is_sane(name))
         return NULL;
     (void)snprintf(full, sizeof(full), "fragua_plugin_%s", name);
-    return fg_metric_get(i->process->metrics, &decl, labels, 2);
+    return fg_metric_get(node->process->metrics, &decl, labels, 2);
 }
 
 static int svc_record_new(struct fg_host *host, const struct fg_record_spec *spec, struct fg_record **ret,
                           struct fg_error *err)
 {
-    struct fg_instance *i = instance_of(host);
+    const struct fg_node *node = instance_of(host)->node;
 
-    return fg_record_new(&i->process->budget, spec, i->ops->kind != FG_KIND_SOURCE, ret, err);
+    return fg_record_new(&node->process->budget, spec, node->ops->kind != FG_KIND_SOURCE, ret, err);
 }
 
 static void svc_trouble(struct fg_host *host, const struct fg_error *err)
 {
-    struct fg_instance *i = instance_of(host);
+    struct fg_pipeline *flow = instance_of(host)->node->flow; /* NULL: another has taken its place */
 
-    if (i->flow)
-        fg_pipeline_source_trouble(i->flow, i->self, err);
+    if (flow)
+        fg_pipeline_source_trouble(flow, instance_of(host)->self, err);
 }
 
 static struct fg_http_call *svc_http_send(struct fg_host *host, const struct fg_http_request *req, fg_http_done_cb done,
                                           void *arg, struct fg_error *err)
 {
     struct fg_slice bearer = req->bearer ? fg_secret_text(req->bearer) : FG_SLICE_NULL;
-    const struct fg_instance *i = instance_of(host);
-    struct fg_http_call *call = fg_http_client_send(i->process->client, req, bearer, done, arg, err);
+    const struct fg_node *node = instance_of(host)->node;
+    struct fg_http_call *call = fg_http_client_send(node->process->client, req, bearer, done, arg, err);
 
     /* what a source reads can wait for room; what others ask for makes records leave */
-    if (call && (i->ops->kind != FG_KIND_SOURCE || req->body_max <= SMALL_ANSWER_MAX))
+    if (call && (node->ops->kind != FG_KIND_SOURCE || req->body_max <= SMALL_ANSWER_MAX))
         fg_http_client_must(call);
     return call;
 }
@@ -181,35 +188,55 @@ static struct fg_record *svc_http_take_body(struct fg_host *host, const struct f
     size_t len = 0, charged = 0;
     char *bytes = fg_http_client_take_body(res, &len, &charged);
 
-    return bytes ? fg_record_adopt(&instance_of(host)->process->budget, bytes, len, charged) : NULL;
+    return bytes ? fg_record_adopt(&process_of(host)->budget, bytes, len, charged) : NULL;
 }
 
 static int svc_report(struct fg_host *host, enum fg_report what, const char *name, fg_write_cb write, void *arg,
                       struct fg_error *err)
 {
-    return fg_process_report(instance_of(host)->process, what, name, write, arg, err);
+    return fg_process_report(process_of(host), what, name, write, arg, err);
 }
 
 static bool svc_is_ready(struct fg_host *host)
 {
-    return fg_process_is_ready(instance_of(host)->process);
+    return fg_process_is_ready(process_of(host));
 }
 
 static int svc_pipeline_action(struct fg_host *host, const char *name, enum fg_pipeline_action action,
                                struct fg_error *err)
 {
-    return fg_process_pipeline_action(instance_of(host)->process, name, action, err);
+    return fg_process_pipeline_action(process_of(host), name, action, err);
 }
 
 static struct fg_follow *svc_follow(struct fg_host *host, const char *topic, int64_t tail, fg_follow_cb cb, void *arg,
                                     struct fg_error *err)
 {
-    return fg_process_follow(instance_of(host)->process, topic, tail, cb, arg, err);
+    return fg_process_follow(process_of(host), topic, tail, cb, arg, err);
 }
 
 static const char *svc_topic_at(struct fg_host *host, size_t k, const char **ret_role, const char **ret_pipeline)
 {
-    return fg_config_topic_at(instance_of(host)->process->config, k, ret_role, ret_pipeline);
+    return fg_config_topic_at(process_of(host)->config, k, ret_role, ret_pipeline);
+}
+
+static int svc_reload(struct fg_host *host, fg_reload_cb done, void *arg, struct fg_error *err)
+{
+    return fg_process_reload(process_of(host), FG_RELOAD_API, done, arg, err);
+}
+
+static int svc_dry_run(struct fg_host *host, struct fg_slice text, fg_reload_cb done, void *arg, struct fg_error *err)
+{
+    return fg_process_dry_run(process_of(host), text, done, arg, err);
+}
+
+static void svc_reload_forget(struct fg_host *host, void *arg)
+{
+    fg_process_reload_forget(process_of(host), arg);
+}
+
+static struct fg_events *svc_events(struct fg_host *host, fg_event_cb cb, void *arg)
+{
+    return fg_process_events(process_of(host), cb, arg);
 }
 
 const struct fg_services fg_host_services = {
@@ -264,54 +291,62 @@ const struct fg_services fg_host_services = {
     .follow = svc_follow,
     .follow_stop = fg_follow_stop,
     .topic_at = svc_topic_at,
+    .reload = svc_reload,
+    .dry_run = svc_dry_run,
+    .reload_forget = svc_reload_forget,
+    .events = svc_events,
+    .events_stop = fg_events_stop,
 };
 
-int fg_instance_open(struct fg_instance *i, struct fg_process *process, const struct fg_config_node *config,
-                     const char *pipeline, struct fg_error *err)
+/* "ingest.sink", "http.plugins.1" */
+static void place_of(const struct fg_node *node, char *ret, size_t size)
+{
+    (void)snprintf(ret, size, "%s%s%s", node->pipeline ? node->pipeline : "", node->pipeline ? "." : "", node->name);
+}
+
+int fg_instance_open(struct fg_instance *i, struct fg_node *node, struct fg_error *err)
 {
     struct fg_error why = FG_ERROR_NULL;
+    char place[PLACE_MAX];
 
-    *i = (struct fg_instance){
-        .host = { .svc = &fg_host_services },
-        .process = process,
-        .config = config,
-        .ops = &config->file->plugin,
-        .pipeline = pipeline,
-    };
-    if (i->ops->open(&i->host, config->values_struct, &i->self, &why) < 0)
-        return fg_raise(fg_error_set(err, why.code ? why.code : FG_E_INTERNAL, 0, "%s%s%s: %s",
-                                     pipeline ? pipeline : "", pipeline ? "." : "", config->node, why.text));
+    *i = (struct fg_instance){ .host = { .svc = &fg_host_services }, .node = node };
+    place_of(node, place, sizeof(place));
+    if (node->ops->open(&i->host, node->c->values_struct, &i->self, &why) < 0)
+        return fg_raise(fg_error_set(err, why.code ? why.code : FG_E_INTERNAL, 0, "%s: %s", place, why.text));
     if (!i->self)
-        return fg_raise(fg_error_set(err, FG_E_INTERNAL, 0, "%s%s%s: plugin \"%s\" opened without an instance",
-                                     pipeline ? pipeline : "", pipeline ? "." : "", config->node, i->ops->name));
+        return fg_raise(fg_error_set(err, FG_E_INTERNAL, 0, "%s: plugin \"%s\" opened without an instance", place,
+                                     node->ops->name));
     return 0;
 }
 
 int fg_instance_start(struct fg_instance *i, struct fg_error *err)
 {
+    const struct fg_plugin *ops = i->node->ops;
     struct fg_error why = FG_ERROR_NULL;
+    char place[PLACE_MAX];
 
-    if (i->ops->start && i->ops->start(i->self, &why) < 0)
-        return fg_raise(fg_error_set(err, why.code ? why.code : FG_E_INTERNAL, 0, "%s%s%s: %s",
-                                     i->pipeline ? i->pipeline : "", i->pipeline ? "." : "", i->config->node,
-                                     why.text));
+    place_of(i->node, place, sizeof(place));
+    if (ops->start && ops->start(i->self, &why) < 0)
+        return fg_raise(fg_error_set(err, why.code ? why.code : FG_E_INTERNAL, 0, "%s: %s", place, why.text));
     i->started = true;
     return 0;
 }
 
 void fg_instance_stop(struct fg_instance *i, fg_done_cb done, void *arg)
 {
-    if (!i->self || !i->started || !i->ops->stop) {
+    const struct fg_plugin *ops = i->node ? i->node->ops : NULL;
+
+    if (!i->self || !i->started || !ops->stop) {
         done(arg);
         return;
     }
     i->started = false;
-    i->ops->stop(i->self, done, arg);
+    ops->stop(i->self, done, arg);
 }
 
 void fg_instance_close(struct fg_instance *i)
 {
     if (i->self)
-        i->ops->close(i->self);
+        i->node->ops->close(i->self);
     i->self = NULL;
 }

@@ -44,22 +44,24 @@ static void say_loading(void *arg, const char *name, const char *file, const cha
     say(*(int *)arg, 'L', name);
 }
 
-static void open_and_close(struct fg_process *p, const struct fg_config_node *node, const char *pipeline, int fd)
+static void open_and_close(struct fg_process *p, struct fg_config_node *c, const char *pipeline, int fd)
 {
+    struct fg_node node = { .process = p, .name = c->node, .c = c, .pipeline = pipeline };
     struct fg_instance instance;
     struct fg_error err = FG_ERROR_NULL;
 
-    if (!node->file)
+    if (!c->file)
         return;
-    say(fd, 'O', node->file->plugin.name);
-    if (fg_instance_open(&instance, p, node, pipeline, &err) < 0) {
+    node.ops = &c->file->plugin;
+    say(fd, 'O', node.ops->name);
+    if (fg_instance_open(&instance, &node, &err) < 0) {
         say(fd, 'E', err.text);
         _exit(0);
     }
     fg_instance_close(&instance);
 }
 
-static void open_every_node(const struct fg_config *c, int fd)
+static void open_every_node(struct fg_config *c, int fd)
 {
     uv_loop_t loop;
     struct fg_error err = FG_ERROR_NULL;
@@ -77,7 +79,7 @@ static void open_every_node(const struct fg_config *c, int fd)
     for (size_t i = 0; i < c->n_controls; i++)
         open_and_close(&p, &c->controls[i], NULL, fd);
     for (size_t i = 0; i < c->n_pipelines; i++) {
-        const struct fg_config_pipeline *pipeline = &c->pipelines[i];
+        struct fg_config_pipeline *pipeline = &c->pipelines[i];
         open_and_close(&p, &pipeline->source, pipeline->name, fd);
         for (size_t k = 0; k < pipeline->n_transforms; k++)
             open_and_close(&p, &pipeline->transforms[k], pipeline->name, fd);

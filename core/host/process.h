@@ -14,12 +14,34 @@
 
 struct fg_process;
 
+/* Where a configuration came from, so that it can be read again. All borrowed until the process is freed. */
+struct fg_process_origin {
+    const char *path;        /* NULL: of no file */
+    const char *const *sets; /* array of n_sets "path=value" */
+    size_t n_sets;
+    const struct fg_plugin_path *plugins;
+    /*
+     * NULL-ended: the arguments of this program that make it try a file, which is put behind them, in another process,
+     * and say in JSON what is wrong and which plugin files it took. "-" is its standard input.
+     */
+    const char *const *check;
+};
+
 struct fg_process_config {
-    uv_loop_t *loop;                /* borrowed */
-    struct fg_log *log;             /* borrowed */
-    const struct fg_config *config; /* borrowed until freed */
+    uv_loop_t *loop;          /* borrowed */
+    struct fg_log *log;       /* borrowed */
+    struct fg_config *config; /* a reference is taken */
     enum fg_role role;
-    const char *instance;           /* for transactional ids; NULL: the host's name */
+    const char *instance;     /* for transactional ids; NULL: the host's name */
+    const struct fg_process_origin *origin; /* NULL: no reload */
+};
+
+enum fg_reload_trigger {
+    FG_RELOAD_SIGNAL,
+    FG_RELOAD_API,
+    FG_RELOAD_FILES,     /* the pipeline file, a secret or a certificate changed */
+    FG_RELOAD_PROBATION, /* the last one is taken back */
+    _FG_RELOAD_TRIGGER_N,
 };
 
 /*
@@ -49,6 +71,16 @@ int fg_process_report(struct fg_process *process, enum fg_report what, const cha
                       struct fg_error *err);
 int fg_process_pipeline_action(struct fg_process *process, const char *name, enum fg_pipeline_action action,
                                struct fg_error *err);
+/*
+ * Asks for a reload, see host/reload.h. What is asked for while one is under way becomes one more run. @done: once,
+ * later; NULL: nobody waits. Negative with err: the process has no file, or is stopping.
+ */
+int fg_process_reload(struct fg_process *process, enum fg_reload_trigger who, fg_reload_cb done, void *arg,
+                      struct fg_error *err);
+/* Says what a reload with this text (copied) in place of the file's would do. */
+int fg_process_dry_run(struct fg_process *process, struct fg_slice text, fg_reload_cb done, void *arg,
+                       struct fg_error *err);
+void fg_process_reload_forget(struct fg_process *process, void *arg); /* done() with this arg is not called any more */
 bool fg_process_is_ready(const struct fg_process *process);
 /* See struct fg_services::follow. */
 struct fg_follow *fg_process_follow(struct fg_process *process, const char *topic, int64_t tail, fg_follow_cb cb,

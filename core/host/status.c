@@ -7,9 +7,11 @@
 #include "base/err.h"
 #include "base/fs.h"
 #include "base/json.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "host/openapi.h"
 #include "host/process-private.h"
+#include "host/reload.h"
 
 #define REPORT_MAX (8u * 1024u * 1024u)
 
@@ -51,37 +53,58 @@ static size_t open_files(void)
     return n > 3 ? n - 3 : 0; /* ".", ".." and the folder itself */
 }
 
+struct plugin_list {
+    struct fg_json_writer *w;
+    const struct fg_plugin_file **files; /* owned array of n */
+    size_t n;
+};
+
+static void write_plugin(struct plugin_list *list, const struct fg_node *node)
+{
+    const struct fg_plugin_file *file = node->c->file;
+    struct fg_json_writer *w = list->w;
+
+    for (size_t i = 0; i < list->n; i++)
+        if (list->files[i]->handle == file->handle)
+            return;
+    list->files[list->n++] = file;
+    fg_json_object(w);
+    fg_json_kv_cstr(w, "name", file->plugin.name);
+    fg_json_kv_cstr(w, "kind", fg_kind_name(file->plugin.kind));
+    fg_json_kv_cstr(w, "version", file->plugin.version);
+    fg_json_kv_int(w, "abi", file->plugin.abi);
+    fg_json_kv_cstr(w, "sha256", file->sha256);
+    fg_json_object_end(w);
+}
+
 static void write_plugins(struct fg_json_writer *w, const struct fg_process *p)
 {
+    struct plugin_list list = { .w = w };
+    size_t n = p->n_controls;
+
+    for (size_t i = 0; i < p->n_pipelines; i++)
+        n += p->pipelines[i]->lineup ? p->pipelines[i]->lineup->n : 0;
+    list.files = fg_calloc(n + 1, sizeof(*list.files));
     fg_json_key(w, "plugins");
     fg_json_array(w);
-    for (size_t i = 0; i < p->n_instances; i++) {
-        const struct fg_plugin_file *file = p->instances[i].config->file;
-        size_t k = 0;
-        while (k < i && p->instances[k].config->file->handle != file->handle)
-            k++;
-        if (k < i)
-            continue;
-        fg_json_object(w);
-        fg_json_kv_cstr(w, "name", file->plugin.name);
-        fg_json_kv_cstr(w, "kind", fg_kind_name(file->plugin.kind));
-        fg_json_kv_cstr(w, "version", file->plugin.version);
-        fg_json_kv_int(w, "abi", file->plugin.abi);
-        fg_json_kv_cstr(w, "sha256", file->sha256);
-        fg_json_object_end(w);
-    }
+    for (size_t i = 0; i < p->n_controls; i++)
+        write_plugin(&list, p->controls[i]);
+    for (size_t i = 0; i < p->n_pipelines; i++)
+        for (size_t k = 0; p->pipelines[i]->lineup && k < p->pipelines[i]->lineup->n; k++)
+            write_plugin(&list, p->pipelines[i]->lineup->nodes[k]);
     fg_json_array_end(w);
+    free(list.files);
 }
 
 static void write_kafka(struct fg_json_writer *w, const struct fg_process *p)
 {
-    if (!p->bus)
+    if (!p->kafka)
         return;
     fg_json_key(w, "kafka");
     fg_json_object(w);
-    fg_json_kv_cstr(w, "kind", p->bus->traits.kind);
-    fg_json_kv_bool(w, "durable", p->bus->traits.durable);
-    fg_json_kv_bool(w, "transactional", p->bus->traits.transactional);
+    fg_json_kv_cstr(w, "kind", p->kafka->bus->traits.kind);
+    fg_json_kv_bool(w, "durable", p->kafka->bus->traits.durable);
+    fg_json_kv_bool(w, "transactional", p->kafka->bus->traits.transactional);
     fg_json_kv_cstr(w, "librdkafka", fg_bus_rdkafka_version());
     fg_json_object_end(w);
 }
@@ -90,7 +113,7 @@ static void write_status(struct fg_json_writer *w, struct fg_process *p)
 {
     fg_json_object(w);
     fg_json_kv_cstr(w, "version", FG_VERSION);
-    fg_json_kv_int(w, "generation", 1);
+    fg_json_kv_int(w, "generation", p->generation);
     fg_json_kv_cstr(w, "instance", p->instance);
     write_time(w, "started_at", p->started_ms);
     fg_json_kv_int(w, "uptime_ms", (int64_t)(fg_env_now_ms(p->env) - p->started_mono_ms));
@@ -134,11 +157,12 @@ static void write_nodes(struct fg_json_writer *w, const struct fg_process_pipeli
 {
     fg_json_key(w, "nodes");
     fg_json_array(w);
-    for (size_t i = 0; i < pp->n_stages; i++) {
+    for (size_t i = 0; pp->lineup && i < pp->lineup->n; i++) {
+        const struct fg_stage *stage = &pp->lineup->stages[i];
         fg_json_object(w);
-        fg_json_kv_cstr(w, "node", pp->stages[i].node);
-        fg_json_kv_cstr(w, "plugin", pp->stages[i].plugin);
-        fg_json_kv_cstr(w, "kind", fg_kind_name(pp->stages[i].ops->kind));
+        fg_json_kv_cstr(w, "node", stage->node);
+        fg_json_kv_cstr(w, "plugin", stage->plugin);
+        fg_json_kv_cstr(w, "kind", fg_kind_name(stage->ops->kind));
         fg_json_object_end(w);
     }
     fg_json_array_end(w);
@@ -151,7 +175,7 @@ static void write_topics(struct fg_json_writer *w, const struct fg_process_pipel
     fg_json_key(w, "topics");
     fg_json_array(w);
     for (size_t k = 0; (topic = fg_config_topic_at(pp->process->config, k, &role, &pipeline)); k++) {
-        if (strcmp(pipeline, pp->config->name) != 0)
+        if (strcmp(pipeline, pp->c->name) != 0)
             continue;
         fg_json_object(w);
         fg_json_kv_cstr(w, "topic", topic);
@@ -167,8 +191,8 @@ static void write_pipeline(struct fg_json_writer *w, const struct fg_process_pip
 
     pipeline_status(pp, &s);
     fg_json_object(w);
-    fg_json_kv_cstr(w, "name", pp->config->name);
-    fg_json_kv_cstr(w, "role", pp->config->role == FG_ROLE_PRODUCER ? "producer" : "consumer");
+    fg_json_kv_cstr(w, "name", pp->c->name);
+    fg_json_kv_cstr(w, "role", pp->c->role == FG_ROLE_PRODUCER ? "producer" : "consumer");
     fg_json_kv_cstr(w, "state", fg_pipeline_state_name(s.state));
     fg_json_kv_bool(w, "ready", s.ready);
     fg_json_kv_cstr(w, "delivery", s.delivery == FG_EXACTLY_ONCE ? "exactly-once" : "at-least-once");
@@ -199,18 +223,18 @@ static void write_pipeline(struct fg_json_writer *w, const struct fg_process_pip
 static int write_pipelines(struct fg_json_writer *w, const struct fg_process *p, const char *name, struct fg_error *err)
 {
     if (name) {
-        for (size_t i = 0; i < p->n_pipelines; i++)
-            if (strcmp(p->pipelines[i].config->name, name) == 0) {
-                write_pipeline(w, &p->pipelines[i]);
-                return 0;
-            }
+        const struct fg_process_pipeline *pp = fg_process_pipeline_find(p, name);
+        if (pp) {
+            write_pipeline(w, pp);
+            return 0;
+        }
         return fg_raise(fg_error_set(err, FG_E_NOT_FOUND, 0, "there is no pipeline \"%s\" in this process", name));
     }
     fg_json_object(w);
     fg_json_key(w, "pipelines");
     fg_json_array(w);
     for (size_t i = 0; i < p->n_pipelines; i++)
-        write_pipeline(w, &p->pipelines[i]);
+        write_pipeline(w, p->pipelines[i]);
     fg_json_array_end(w);
     fg_json_object_end(w);
     return 0;
@@ -225,9 +249,9 @@ static void write_ready(struct fg_json_writer *w, const struct fg_process *p)
     fg_json_array(w);
     for (size_t i = 0; i < p->n_pipelines; i++) {
         struct fg_pipeline_status s;
-        pipeline_status(&p->pipelines[i], &s);
+        pipeline_status(p->pipelines[i], &s);
         fg_json_object(w);
-        fg_json_kv_cstr(w, "name", p->pipelines[i].config->name);
+        fg_json_kv_cstr(w, "name", p->pipelines[i]->c->name);
         fg_json_kv_bool(w, "ready", s.ready);
         fg_json_kv_cstr(w, "state", fg_pipeline_state_name(s.state));
         write_trouble(w, &s);
@@ -299,8 +323,9 @@ static void set_queues(struct fg_process *p)
 static void write_metrics(struct fg_process *p, fg_write_cb write, void *arg)
 {
     const double values[] = {
-        (double)resident_bytes(), (double)open_files(), (double)p->started_ms / 1000.0, 1.0,
-        (double)p->budget.limit,  (double)atomic_load(&p->budget.used),
+        (double)resident_bytes(), (double)open_files(), (double)p->started_ms / 1000.0,
+        (double)p->generation,
+        (double)p->budget.limit, (double)atomic_load(&p->budget.used),
     };
 
     for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
@@ -330,6 +355,8 @@ int fg_process_report(struct fg_process *p, enum fg_report what, const char *nam
         write_ready(&w, p);
     else if (what == FG_REPORT_CONFIG)
         fg_conf_tree_write(&w, p->config->tree);
+    else if (what == FG_REPORT_RELOADS)
+        r = fg_reload_write(p->reload, name, &w, err);
     else if (what == FG_REPORT_OPENAPI && p->server)
         fg_openapi_write(&w, p->server);
     if (r == 0 && (buf.failed || buf.len == 0))
