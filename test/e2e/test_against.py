@@ -113,9 +113,9 @@ def test_no_report_is_a_failure_with_a_reason(fragua, free_port):
 
 def test_the_server_is_known_by_its_certificate(fragua):
     path, certificate = fragua.config(TEXT), fragua.folder / "server.crt"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
-                    "/CN=server", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2", "-out", certificate, "-keyout",
-                    certificate.with_suffix(".key")], check=True, capture_output=True)
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-subj", "/CN=server", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2",
+                    "-out", certificate, "-keyout", certificate.with_suffix(".key")], check=True, capture_output=True)
     token = fragua.config("open-sesame\n", "token")
     with server(200, WOULD_DO, certificate) as (url, asked):
         fragua.call("validate", path, "--against", url, "--token-file", token, code=FAILED)
