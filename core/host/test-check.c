@@ -29,7 +29,7 @@ static void say(const char *text)
         _exit(3);
 }
 
-/* Descriptors that are open, but 0 to 2, and signals that are not as after exec(), each as a fault. */
+/* Descriptors that are open, but 0 to 2, and signals that are blocked or ignored: told by the exit code. */
 static int tell_what_was_inherited(void)
 {
     sigset_t blocked;
@@ -43,7 +43,7 @@ static int tell_what_was_inherited(void)
         struct sigaction now;
         if (sigismember(&blocked, n))
             return 12;
-        if (n != SIGKILL && n != SIGSTOP && (sigaction(n, NULL, &now) != 0 || now.sa_handler != SIG_DFL))
+        if (n != SIGKILL && n != SIGSTOP && (sigaction(n, NULL, &now) != 0 || now.sa_handler == SIG_IGN))
             return 13;
     }
     if (getsid(0) != getpid() || !getenv("FRAGUA_CHECKED_BY"))
@@ -98,6 +98,12 @@ static int leave_behind(void)
     return 0;
 }
 
+static int crash(void)
+{
+    (void)signal(SIGSEGV, SIG_DFL); /* a sanitizer may have taken it */
+    return raise(SIGSEGV);
+}
+
 static int other_side(const char *what, const char *more)
 {
     if (strcmp(what, "fine") == 0)
@@ -109,7 +115,7 @@ static int other_side(const char *what, const char *more)
     else if (strcmp(what, "cut") == 0)
         say("{\"faults\":[],");
     else if (strcmp(what, "crash") == 0)
-        (void)raise(SIGSEGV);
+        return crash();
     else if (strcmp(what, "inherited") == 0)
         return tell_what_was_inherited();
     else if (strcmp(what, "hold") == 0)
