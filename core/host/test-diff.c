@@ -160,7 +160,7 @@ static const struct {
     { HELLO, HELLO "reload: {watch: false, probation: 1s}\n", "~ reload  option  probation, watch\n! reload\n" },
     { HELLO, HELLO "plugins: {owner: any}\n", "" },
     { "http: {listen: '127.0.0.1:1', plugins: [{plugin: control-hello}]}\n",
-      "http: {listen: '127.0.0.1:2', plugins: [{plugin: control-hello}]}\n", 
+      "http: {listen: '127.0.0.1:2', plugins: [{plugin: control-hello}]}\n",
       "~ http  option  listen\n! http-listen\n" },
     { P(IN ", output: {topic: u}"), P(IN ", output: {topic: u}") HELLO,
       "+ http  added\n+ http.plugins.0  added  control-hello\n! http-listen\n" },
