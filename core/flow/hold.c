@@ -142,7 +142,7 @@ void fg_flow_released(struct fg_pipeline *p, struct fg_list *ret)
     fg_list_for_each_safe(l, next, &p->old_sets)
     {
         if (fg_container_of(l, struct fg_flow_stages, link)->works_out)
-            continue;
+            break; /* those after it may have instances of this one */
         fg_list_remove(l);
         fg_list_append(ret, l);
     }

@@ -133,8 +133,8 @@ void fg_pipeline_hold(struct fg_pipeline *pipeline, uint32_t drain_ms, void (*he
  * fg_pipeline_swap() - other stages from now on. Only while held, as often as wanted; not from inside a plugin's call
  * @stages: the struct itself is copied. An instance may be in the old ones and in the new ones
  * @released: once, never from inside this call, maybe much later or (a worker that hangs) never: nothing uses the old
- *            stages any more, neither a worker nor a delivery. Comes before stopped() of a stop() after the swap, too.
- *            Only then instances that are not in the new ones may be stopped, by the caller. NULL: nobody wants to know
+ *            stages any more, neither a worker nor a delivery. In the order of the swaps, and before stopped(). Only
+ *            then instances that are not in the new ones may be stopped, by the caller. NULL: nobody wants to know
  *
  * A source that is in the old stages alone is revoked all that it has; a batch that it still fills is void, and goes
  * back at the latest in its stop(). A new one gets its cursors by assign(), once they are known and the pipeline is

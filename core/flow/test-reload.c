@@ -260,6 +260,38 @@ static void a_worker_that_hangs_keeps_the_old_stages_and_nothing_else(void **sta
     rig_down();
 }
 
+/* The second swap takes out the transform that works of before the first one still use. */
+static void swaps_are_released_in_their_order(void **state)
+{
+    struct rig_workers workers;
+    struct reload first;
+
+    rig_up(6, true, true);
+    rig_workers_init(&workers, &rig);
+    workers.hang = true;
+    rig_open(&rig);
+    rig_put_numbered(&rig, 0, 4);
+    sim_run_for(&rig.sim, 2000);
+    workers.hang = false;
+    begin(&v3, &v2, 0);
+    reload.stay = true;
+    assert_true(sim_run_until(&rig.sim, 100, was_held, NULL));
+    first = reload;
+    v3.stages = *rig_version_stages(&v2);
+    v3.stages.transforms = &v1.transform; /* stays, the sink does not */
+    fg_pipeline_swap(rig.pipeline, &v3.stages, released, &first);
+    reload.old = &v1;
+    swap(&reload);
+    fg_pipeline_release(rig.pipeline);
+    assert_true(rig_until_count(&rig, "out", 4, 5000));
+    assert_int_equal(first.n_released + reload.n_released, 0);
+    rig_workers_let_go(&workers);
+    assert_true(sim_run_until(&rig.sim, 1000, was_released, NULL));
+    assert_int_equal(first.n_released, 1);
+    expect_once(4);
+    rig_down();
+}
+
 static void brokers_that_are_away_hold_nothing_up(void **state)
 {
     for (uint64_t seed = 1; seed <= 50; seed++) {
@@ -727,6 +759,7 @@ int main(void)
         cmocka_unit_test(a_sink_that_hangs_is_left_at_the_deadline),
         cmocka_unit_test(at_once_gives_up_what_is_in_flight),
         cmocka_unit_test(a_worker_that_hangs_keeps_the_old_stages_and_nothing_else),
+        cmocka_unit_test(swaps_are_released_in_their_order),
         cmocka_unit_test(brokers_that_are_away_hold_nothing_up),
         cmocka_unit_test(a_commit_under_way_at_the_deadline_is_asked_for),
         cmocka_unit_test(a_commit_of_offsets_alone_is_asked_for_too),
