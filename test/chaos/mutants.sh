@@ -19,6 +19,8 @@ drop-at-rebalance           sim
 cursor-outside-transaction  sim
 zombie-not-fenced           sim
 retry-counted-twice         sim
+swap-under-way              sim
+reload-unasked              sim
 commit-before-flush         kafka
 stop-rearming               embedded
 '

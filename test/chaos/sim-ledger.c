@@ -3,10 +3,15 @@
  * The ledger: an independent reader of committed records, in the order of each partition. It believes nobody: which
  * mail a record is, and that no byte of it is wrong, comes from the record itself.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
 #include "sim.h"
+
+/* Which of them a topic's records get from the line that wrote them; others they had before. */
+static const char *const stamps[] = {"forge", "pass", "sink"};
+#define N_STAMPS (sizeof(stamps) / sizeof(stamps[0]))
 
 static void reader_open(struct world *w, struct reader *reader, const char *topic)
 {
@@ -15,6 +20,7 @@ static void reader_open(struct world *w, struct reader *reader, const char *topi
     reader->last = fg_calloc(w->n_conversations, sizeof(*reader->last));
     for (unsigned i = 0; i < w->n_conversations; i++)
         reader->last[i] = -1;
+    reader->newest = fg_calloc((size_t)reader->topic->n_partitions * N_STAMPS * SIM_LINES_MAX, sizeof(unsigned));
 }
 
 void ledger_open(struct world *w)
@@ -29,6 +35,7 @@ static void reader_close(struct reader *reader)
 {
     free(reader->at);
     free(reader->last);
+    free(reader->newest);
 }
 
 void ledger_close(struct world *w)
@@ -134,6 +141,30 @@ static void read_dead(struct world *w, struct mail *m, char stage, const struct 
               header(r, "fragua_reason") ? header(r, "fragua_reason")->value.ptr : "");
 }
 
+/* Where a line's stages were swapped, nothing of the old ones comes after something of the new ones. */
+static void check_versions(struct world *w, struct reader *reader, int32_t partition, const struct model_record *r)
+{
+    for (size_t s = 0; w->exactly_once && s < N_STAMPS; s++) {
+        const struct fg_header *stamp = header(r, stamps[s]);
+        unsigned line = 0, number = 0, *newest;
+        char text[SIM_STAMP_MAX];
+
+        if (!stamp || (s == 0 && reader == &w->entities))
+            continue;
+        (void)snprintf(text, sizeof(text), "%.*s", FG_SLICE_ARG(stamp->value));
+        fg_assert(sscanf(text, "%u.%u", &line, &number) == 2);
+        if (line >= SIM_LINES_MAX)
+            continue;
+        newest = &reader->newest[((size_t)partition * N_STAMPS + s) * SIM_LINES_MAX + line];
+        if (number < *newest) {
+            w->ledger.outdated++;
+            sim_trace(&w->sim.self, "ledger: %s/%d: %s of version %u after %u", reader->topic->name, partition,
+                      stamps[s], number, *newest);
+        }
+        *newest = number;
+    }
+}
+
 static void read_one(struct world *w, struct reader *reader, const struct model_record *r)
 {
     char stage = 0, key[16];
@@ -179,6 +210,8 @@ static void read_topic(struct world *w, struct reader *reader)
                 continue;
             w->ledger.committed++;
             read_one(w, reader, r);
+            if (reader != &w->dead)
+                check_versions(w, reader, p, r);
         }
     }
 }
@@ -243,5 +276,5 @@ void ledger_settle(struct world *w)
 bool ledger_is_good(const struct ledger *l)
 {
     return !l->lost && !l->duplicated && !l->corrupt && !l->misordered && !l->aborted_seen && !l->dead_wrong &&
-           !l->early_calls && !l->over_budget && !l->unclean;
+           !l->early_calls && !l->over_budget && !l->unclean && !l->outdated && !l->late_holds;
 }

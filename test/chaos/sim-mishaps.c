@@ -55,6 +55,7 @@ static void freeze(struct node *node)
     uint64_t ms = how_long(node->world);
 
     sim_freeze(&node->process);
+    node->n_freezes++;
     node->frozen_until_ms = node->world->sim.now_ms + ms;
     sim_trace(&node->process, "is frozen for %llu ms", (unsigned long long)ms);
 }
@@ -86,6 +87,7 @@ static void twin(struct world *w)
     if (!old)
         return;
     sim_freeze(&old->process);
+    old->n_freezes++;
     old->frozen_until_ms = w->sim.now_ms + sim_random(&w->sim, 14000);
     sim_trace(&old->process, "is frozen, and has a twin");
     node_start(w, place);
@@ -217,10 +219,20 @@ static void fail_one(struct world *w)
         return;
     }
     sim_trace(&place->now->process, "%s fails", line->config.name);
-    line->fails = !line->ingest;
+    line->now[STAGE_SINK]->fails = !line->ingest;
     fg_error_set(&err, FG_E_CONFIG, FG_ERROR_FATAL, "the source cannot go on");
     if (line->ingest)
-        fg_pipeline_source_trouble(line->pipeline, line, &err);
+        fg_pipeline_source_trouble(line->pipeline, line->now[STAGE_SOURCE], &err);
+}
+
+/* A configuration that changed, for one process. */
+static void reload_one(struct world *w)
+{
+    struct place *place = any_place(w);
+
+    for (unsigned i = 0; place && !place->now->process.frozen && i < place->now->n_lines; i++)
+        if (sim_chance(&w->sim, 80))
+            line_reload(&place->now->lines[i]);
 }
 
 static void wreck(void *arg)
@@ -282,6 +294,7 @@ static void (*const mishaps[])(struct world *w) = {
     strike_one,    strike_one,    strike_one,    strike_one,    kill_one,    kill_one,     stop_one,  freeze_one,
     freeze_one,    twin,          isolate_one,   slow_one,      clock_one,   brokers_away, rebalance, rebalance,
     publish_fault, publish_fault, service_fault, service_fault, graph_fault, clean_up,     pause_one, fail_one,
+    reload_one,    reload_one,
 };
 
 static void next_mishap(void *arg)
@@ -295,8 +308,21 @@ static void next_mishap(void *arg)
     sim_post(&w->sim, 1 + sim_random(&w->sim, w->mishap_gap_ms), next_mishap, w);
 }
 
+/* Somebody changes the configuration again and again, whatever else happens. */
+static void next_reload(void *arg)
+{
+    struct world *w = arg;
+
+    if (w->calm)
+        return;
+    reload_one(w);
+    sim_post(&w->sim, 1 + sim_random(&w->sim, w->reload_gap_ms), next_reload, w);
+}
+
 void mishaps_begin(struct world *w)
 {
+    if (w->reload_gap_ms)
+        sim_post(&w->sim, sim_random(&w->sim, w->reload_gap_ms), next_reload, w);
     sim_post(&w->sim, sim_random(&w->sim, w->mishap_gap_ms), next_mishap, w);
 }
 

@@ -34,29 +34,24 @@ static void line_config(struct line *line)
 
 static void make_ingest(struct line *line)
 {
-    line->source = (struct fg_stage){"source", "source-sim", &sim_source_plugin, line->selves};
-    line->transform = (struct fg_stage){"transforms.0", "transform-forge", &sim_forge_plugin, line->selves};
     line->outputs[0] = (struct fg_output){"", "documents"};
     line->outputs[1] = (struct fg_output){"parts", "parts"};
-    line->config.source = &line->source;
+    line->config.source = &line->versions->stages[STAGE_SOURCE];
     line->config.cursors_topic = "cursors";
-    line->config.transforms = &line->transform;
+    line->config.transforms = &line->versions->stages[STAGE_TRANSFORM];
     line->config.n_transforms = 1;
     line->config.n_outputs = 2;
-    line_source_init(line);
 }
 
 static void make_recognise(struct line *line)
 {
     line->topics[0] = "documents";
-    line->transform = (struct fg_stage){"transforms.0", "transform-pass", &sim_pass_plugin, line->selves};
-    line->sink = (struct fg_stage){"sink", "sink-sim", &sim_sink_plugin, line->selves};
     line->outputs[0] = (struct fg_output){"", "entities"};
     line->config.topics = line->topics;
     line->config.n_topics = 1;
-    line->config.transforms = &line->transform;
+    line->config.transforms = &line->versions->stages[STAGE_TRANSFORM];
     line->config.n_transforms = line->world->recognise_transforms;
-    line->config.sink = &line->sink;
+    line->config.sink = &line->versions->stages[STAGE_SINK];
     line->config.n_outputs = 1;
 }
 
@@ -69,9 +64,10 @@ static void line_start(struct node *node, bool ingest)
     line->node = node;
     line->world = node->world;
     line->ingest = ingest;
-    fg_list_init(&line->deliveries);
-    for (size_t i = 0; i < sizeof(line->selves) / sizeof(line->selves[0]); i++)
-        line->selves[i] = line;
+    line->number = ++line->world->n_line_numbers;
+    (void)version_new(line);
+    for (int s = 0; s < _STAGE_N; s++)
+        line->now[s] = line->versions;
     line_config(line);
     if (ingest)
         make_ingest(line);
@@ -113,12 +109,14 @@ static void line_stopped(void *arg)
     struct fg_pipeline_status status;
 
     fg_assert(!line->stopped); /* once */
+    fg_assert(!line->reloading || line->is_held);
+    fg_assert(line->n_unreleased == 0);
     line->stopped = true;
     fg_pipeline_status(line->pipeline, &status);
     node->world->ledger.aborts += status.aborts;
     node->world->ledger.handles += status.handles_recreated;
     if (line->ingest)
-        line_source_stop(line);
+        version_source_stop(line->now[STAGE_SOURCE]);
     line->pipeline = fg_pipeline_free(line->pipeline);
     node->n_open--;
     sim_trace(&node->process, "%s has stopped", line->config.name);
@@ -165,5 +163,7 @@ void node_free(struct node *node)
     fg_list_remove(&node->link);
     sim_process_deinit(&node->process);
     fg_metrics_free(node->metrics);
+    for (unsigned i = 0; i < node->n_lines; i++)
+        versions_free(&node->lines[i]);
     free(node);
 }

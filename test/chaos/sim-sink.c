@@ -11,8 +11,8 @@
 #define HUGE_BYTES 20000u
 
 struct asked {
-    struct fg_list link; /* line::deliveries */
-    struct line *line;
+    struct fg_list link; /* version::deliveries */
+    struct version *version;
     struct fg_delivery *delivery; /* NULL: cancelled */
     size_t n_left;
 };
@@ -29,19 +29,22 @@ static enum service service_now(const struct world *w)
     return w->sim.now_ms < w->service_until_ms ? w->service : SERVICE_OK;
 }
 
-static struct fg_record *result(struct line *line, struct fg_record *in, uint32_t i)
+static struct fg_record *result(struct version *v, struct fg_record *in, uint32_t i)
 {
     struct fg_record_spec spec = {.view = *fg_record_view(in), .parent = in};
     struct fg_record *record = NULL;
     struct fg_error err;
     static const char huge[HUGE_BYTES];
-    char text[SIM_TEXT_MAX];
+    struct fg_header headers[8];
+    char text[SIM_TEXT_MAX], stamp[SIM_STAMP_MAX];
     int r;
 
-    spec.view.value = fg_slice_make(text, mail_text(line->world, i, 'E', text));
-    if (line->world->mails[i].kind == KIND_HUGE)
+    spec.view.value = fg_slice_make(text, mail_text(v->world, i, 'E', text));
+    if (v->world->mails[i].kind == KIND_HUGE)
         spec.view.value = fg_slice_make(huge, sizeof(huge));
-    r = fg_record_new(&line->node->budget, &spec, true, &record, &err);
+    spec.view.n_headers = version_stamp(v, "sink", fg_record_view(in), headers, stamp);
+    spec.view.headers = headers;
+    r = fg_record_new(&v->node->budget, &spec, true, &record, &err);
     fg_assert(r == 0);
     return record;
 }
@@ -57,31 +60,31 @@ static bool may_fail(struct mail *m)
     return true;
 }
 
-static void throttle(struct line *line, struct fg_error *err)
+static void throttle(struct version *v, struct fg_error *err)
 {
-    struct world *w = line->world;
+    struct world *w = v->world;
 
     fg_error_set(err, FG_E_THROTTLED, FG_ERROR_RETRIABLE, "the service answered 429");
     err->retry_after_ms = w->retry_after_ms;
-    if (line->not_before_ms < w->sim.now_ms + w->retry_after_ms)
-        line->not_before_ms = w->sim.now_ms + w->retry_after_ms;
+    if (v->not_before_ms < w->sim.now_ms + w->retry_after_ms)
+        v->not_before_ms = w->sim.now_ms + w->retry_after_ms;
 }
 
 /* What the service says about this mail; code NONE: it is well. */
-static void judge(struct line *line, const struct answer *a, struct fg_error *err)
+static void judge(struct version *v, const struct answer *a, struct fg_error *err)
 {
-    struct world *w = line->world;
+    struct world *w = v->world;
     struct mail *m = &w->mails[a->mail];
     enum service service = service_now(w);
 
-    if (line->fails)
+    if (v->fails)
         fg_error_set(err, FG_E_CONFIG, FG_ERROR_FATAL, "the sink cannot go on");
     else if (m->kind == KIND_MUTE || m->kind == KIND_WRECK)
         fg_error_set(err, FG_E_TIMEOUT, FG_ERROR_RETRIABLE, "no answer in time");
     else if (a->silent && may_fail(m))
         fg_error_set(err, FG_E_TIMEOUT, FG_ERROR_RETRIABLE, "no answer in time");
     else if (service == SERVICE_THROTTLES)
-        throttle(line, err);
+        throttle(v, err);
     else if (service == SERVICE_DOWN || a->silent)
         fg_error_set(err, FG_E_UNAVAILABLE, FG_ERROR_RETRIABLE, "the service answered 503");
     else if (m->kind == KIND_REFUSED)
@@ -96,7 +99,7 @@ static void answer(void *arg)
 {
     struct answer *a = arg;
     struct asked *of = a->of;
-    struct line *line = of->line;
+    struct version *v = of->version;
     struct fg_delivery *d = of->delivery;
     struct fg_error err = FG_ERROR_NULL;
     struct fg_record *entity;
@@ -104,12 +107,12 @@ static void answer(void *arg)
     if (--of->n_left == 0)
         fg_list_remove(&of->link);
     if (d) {
-        judge(line, a, &err);
-        line->fails = false;
-        entity = err.code ? NULL : result(line, fg_delivery_record(d, a->i), a->mail);
-        node_note_budget(line->node);
+        judge(v, a, &err);
+        v->fails = false;
+        entity = err.code ? NULL : result(v, fg_delivery_record(d, a->i), a->mail);
+        node_note_budget(v->node);
         if (err.code)
-            sim_trace(&line->node->process, "mail %u: %s", a->mail, err.text);
+            sim_trace(&v->node->process, "mail %u: %s", a->mail, err.text);
         if (err.code)
             fg_delivery_done(d, a->i, NULL, 0, &err);
         else
@@ -126,32 +129,32 @@ static uint64_t answer_ms(struct world *w)
     return service_now(w) == SERVICE_SLOW ? ms + sim_random(&w->sim, TIMEOUT_MS - 200) : ms;
 }
 
-/* Nobody hands out what is not committed. */
-static void check_origin(struct world *w, const struct fg_record *record)
+void line_check_origin(struct world *w, const struct fg_record *record)
 {
     const struct fg_bus_position *origin = fg_record_origin(record);
-    const struct model_partition *p = &w->documents.topic->partitions[origin->partition];
 
-    if (p->records[origin->offset].state != MODEL_COMMITTED)
+    if (origin &&
+        w->documents.topic->partitions[origin->partition].records[origin->offset].state != MODEL_COMMITTED)
         w->ledger.aborted_seen++;
 }
 
 static void deliver(void *self, struct fg_delivery *delivery)
 {
-    struct line *line = self;
-    struct world *w = line->world;
+    struct version *v = self;
+    struct world *w = v->world;
     struct asked *of = fg_calloc(1, sizeof(*of));
     size_t n = fg_delivery_count(delivery);
     bool silent = service_now(w) == SERVICE_SILENT;
 
-    fg_assert(!line->node->ghost); /* the dead ask nothing */
-    if (w->sim.now_ms < line->not_before_ms) {
+    fg_assert(!v->node->ghost); /* the dead ask nothing */
+    fg_assert(!v->gone[STAGE_SINK]);
+    if (w->sim.now_ms < v->not_before_ms) {
         w->ledger.early_calls++;
-        sim_trace(&line->node->process, "asked %llu ms before Retry-After was over",
-                  (unsigned long long)(line->not_before_ms - w->sim.now_ms));
+        sim_trace(&v->node->process, "asked %llu ms before Retry-After was over",
+                  (unsigned long long)(v->not_before_ms - w->sim.now_ms));
     }
-    *of = (struct asked){.line = line, .delivery = delivery, .n_left = n};
-    fg_list_append(&line->deliveries, &of->link);
+    *of = (struct asked){.version = v, .delivery = delivery, .n_left = n};
+    fg_list_append(&v->deliveries, &of->link);
     for (size_t i = 0; i < n; i++) {
         struct answer *a = fg_calloc(1, sizeof(*a));
         struct fg_record *record = fg_delivery_record(delivery, i);
@@ -159,21 +162,22 @@ static void deliver(void *self, struct fg_delivery *delivery)
         bool ok = mail_of(w, fg_record_view(record)->value, &stage, &a->mail);
 
         fg_assert(ok);
-        check_origin(w, record);
+        line_check_origin(w, record);
         a->of = of;
         a->i = i;
         a->silent = silent || w->mails[a->mail].kind == KIND_MUTE || w->mails[a->mail].kind == KIND_WRECK;
         if (w->mails[a->mail].kind == KIND_WRECK)
-            mishap_wreck(line->node);
-        sim_process_post(&line->node->process, a->silent ? TIMEOUT_MS : answer_ms(w), answer, a);
+            mishap_wreck(v->node);
+        sim_process_post(&v->node->process, a->silent ? TIMEOUT_MS : answer_ms(w), answer, a);
     }
 }
 
 static void cancel(void *self, struct fg_delivery *delivery)
 {
-    struct line *line = self;
+    struct version *v = self;
 
-    for (struct fg_list *l = line->deliveries.next; l != &line->deliveries; l = l->next) {
+    fg_assert(!v->gone[STAGE_SINK]);
+    for (struct fg_list *l = v->deliveries.next; l != &v->deliveries; l = l->next) {
         struct asked *of = fg_container_of(l, struct asked, link);
         if (of->delivery == delivery) {
             of->delivery = NULL;
@@ -185,7 +189,7 @@ static void cancel(void *self, struct fg_delivery *delivery)
 
 static void limits(void *self, struct fg_sink_limits *ret)
 {
-    *ret = ((struct line *)self)->world->sink_limits;
+    *ret = ((struct version *)self)->world->sink_limits;
 }
 
 static const struct fg_sink_ops sink_ops = {.deliver = deliver, .cancel = cancel, .limits = limits};

@@ -77,6 +77,7 @@ static void mix(struct world *w)
     w->n_mails = w->n_early + w->n_folders + SIM_TRICKLE;
     w->mishaps_left = sim_chance(&w->sim, 5) ? 0 : (unsigned)between(w, 1, 14);
     w->mishap_gap_ms = between(w, 200, 8000);
+    w->reload_gap_ms = sim_chance(&w->sim, 40) ? between(w, 50, 4000) : 0;
     for (unsigned i = 0; i < n_ingest; i++)
         add_place(w, w->combined ? "c" : "i", i, true, w->combined);
     for (unsigned i = 0; i < n_recognise && !w->combined; i++)

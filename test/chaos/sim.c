@@ -81,6 +81,10 @@ static void add(struct sums *sums, const struct ledger *l)
     a->early_calls += l->early_calls;
     a->over_budget += l->over_budget;
     a->unclean += l->unclean;
+    a->reloads += l->reloads;
+    a->drained += l->drained;
+    a->outdated += l->outdated;
+    a->late_holds += l->late_holds;
     a->sim_ms += l->sim_ms;
 }
 
@@ -93,6 +97,8 @@ static void print_ledger(const struct ledger *l)
     (void)printf("# aborts %zu, producers made anew %zu\n", l->aborts, l->handles);
     (void)printf("# calls before Retry-After was over %zu, budgets exceeded %zu, unclean ends %zu\n", l->early_calls,
                  l->over_budget, l->unclean);
+    (void)printf("# reloads %zu, %zu of them with all committed; held late %zu, records of outdated stages %zu\n",
+                 l->reloads, l->drained, l->late_holds, l->outdated);
 }
 
 static void print_sums(const struct sums *s)

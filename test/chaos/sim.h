@@ -10,6 +10,7 @@
  *   node     one process: dies with its place's name, and a successor takes it
  *   ghost    a node that was killed: what is left of it is taken apart, unheard
  *   line     one pipeline in a node: ingest (mailboxes to documents) or recognise (documents to entities)
+ *   version  instances of a line's stages, from its start or a reload; a line may have its stages of several
  */
 #pragma once
 
@@ -23,6 +24,7 @@
 #define SIM_TEXT_MAX    4500u
 #define SIM_ATTEMPTS    3u
 #define SIM_TRICKLE     60u /* mails for after the mishaps, so that it never is quite still */
+#define SIM_LINES_MAX   512u /* whose versions the ledger compares */
 
 enum kind {
     KIND_PLAIN,
@@ -66,18 +68,20 @@ struct reading {
 
 struct node;
 struct world;
+struct line;
 
-struct line {
+enum stage { STAGE_SOURCE, STAGE_TRANSFORM, STAGE_SINK, _STAGE_N };
+
+/* It is the `self` of its instances. */
+struct version {
+    struct version *older; /* line::versions */
+    struct line *line;
     struct node *node;
     struct world *world;
-    bool ingest;
-    struct fg_pipeline *pipeline;
-    struct fg_pipeline_config config;
-    struct fg_stage source, transform, sink;
-    struct fg_output outputs[2];
-    const char *topics[1];
+    unsigned number; /* later ones are higher, over the whole run */
+    bool gone[_STAGE_N]; /* nobody may use that instance any more */
     void *selves[4];
-    bool stopped;
+    struct fg_stage stages[_STAGE_N];
     /* source */
     struct reading readings[SIM_FOLDERS_MAX];
     struct fg_batch *fill;
@@ -89,6 +93,26 @@ struct line {
     struct fg_list deliveries;
     uint64_t not_before_ms; /* the service said Retry-After until then */
     bool fails;             /* the sink's next answer is that it cannot go on */
+};
+
+struct line {
+    struct node *node;
+    struct world *world;
+    unsigned number; /* over the whole run */
+    bool ingest;
+    struct fg_pipeline *pipeline;
+    struct fg_pipeline_config config;
+    struct fg_output outputs[2];
+    const char *topics[1];
+    bool stopped;
+    struct version *versions;      /* owned list, until the node ends */
+    struct version *now[_STAGE_N]; /* whose instance is at work; NULL: none, and none there */
+    /* reload */
+    bool reloading;                /* asked to be held, or held */
+    bool is_held;
+    unsigned n_unreleased;
+    unsigned freezes;              /* of the process, when it was asked */
+    uint64_t asked_ms, drain_ms;
 };
 
 struct node {
@@ -104,6 +128,7 @@ struct node {
     unsigned n_lines, n_open;
     struct line lines[2];
     uint64_t frozen_until_ms;
+    unsigned n_freezes;
     size_t budget_max; /* the most that was used */
 };
 
@@ -128,6 +153,7 @@ enum graph { GRAPH_OK, GRAPH_THROTTLES, GRAPH_DOWN, GRAPH_CUTS, GRAPH_REPEATS, _
 struct ledger {
     size_t issued, done, committed, lost, duplicated, corrupt, misordered, aborted_seen, dead, dead_wrong;
     size_t handles, aborts, early_calls, over_budget, unclean;
+    size_t reloads, drained, outdated, late_holds; /* outdated: an old version's record behind one of a newer */
     uint64_t recovery_ms; /* from the end of all mishaps until mails of each folder have come through again */
     uint64_t drained_ms;  /* and until everything was where it should be */
     bool has_mute;        /* mails that are never answered or end processes, which takes its time by design */
@@ -139,6 +165,7 @@ struct reader {
     struct model_topic *topic;
     size_t *at;    /* owned array: of each partition */
     int64_t *last; /* owned array: highest seq seen of each conversation; -1: none */
+    unsigned *newest; /* owned array: of each partition, stamp and line, the newest version seen; 0: none */
 };
 
 struct options {
@@ -160,7 +187,7 @@ struct world {
     size_t n_mails, n_early, n_issued, commit_records, budget_bytes;
     uint32_t commit_interval_ms, retry_cap_ms, stop_ms;
     unsigned n_workers, mishaps_left;
-    uint64_t mishap_gap_ms, service_ms_max;
+    uint64_t mishap_gap_ms, reload_gap_ms, service_ms_max; /* reload_gap_ms 0: as a mishap among others */
     struct fg_sink_limits sink_limits;
     size_t page_max;
     bool recognise_transforms;
@@ -169,7 +196,7 @@ struct world {
     uint32_t *next_seq; /* owned array of n_conversations */
     struct folder folders[SIM_FOLDERS_MAX];
     struct place places[SIM_PLACES_MAX];
-    unsigned n_places, n_nodes, n_kills;
+    unsigned n_places, n_nodes, n_kills, n_line_numbers, n_versions;
     struct fg_list nodes;
     enum service service;
     enum graph graph;
@@ -215,8 +242,20 @@ void node_note_budget(struct node *node);
 
 /* sim-source.c, sim-sink.c */
 extern const struct fg_plugin sim_source_plugin, sim_forge_plugin, sim_pass_plugin, sim_sink_plugin;
-void line_source_init(struct line *line);
-void line_source_stop(struct line *line);
+void version_source_init(struct version *v);
+void version_source_stop(struct version *v);
+/* Nobody hands out what is not committed. What a transform made has no origin of its own. */
+void line_check_origin(struct world *w, const struct fg_record *record);
+
+/* sim-reload.c */
+#define SIM_STAMP_MAX 32u
+/* A new one with instances of all of the line's stages. */
+struct version *version_new(struct line *line);
+void versions_free(struct line *line);
+/* The headers of what a stage makes of a record: the record's own, and which version it was. @ret: room for 8. */
+size_t version_stamp(const struct version *v, const char *name, const struct fg_record_view *in, struct fg_header *ret,
+                     char text[SIM_STAMP_MAX]);
+void line_reload(struct line *line);
 
 /* sim-mishaps.c */
 void mishaps_begin(struct world *w);
