@@ -72,6 +72,7 @@ struct fg_bus_consumer_config {
     size_t n_topics;
     bool start_at_end;          /* a partition without committed offset starts at its end instead of its beginning */
     bool want_end;              /* call end() */
+    bool passing;               /* messages are looked at within message() and freed there: none needs to be a copy */
     size_t queue_bytes_max;     /* fetched ahead, at most; 0: 4 MiB, or 16 where a library needs it to be quick */
     uint32_t session_timeout_ms; /* 0: 6 s, or what the user's properties say */
 };

@@ -236,6 +236,82 @@ static void test_fenced_while_the_commit_itself_is_lost(void **state)
     die("uncounted", LOSE_REQUESTS, false);
 }
 
+/* ---- memory that is lent ---- */
+
+enum { LENT = 12, LENT_BYTES = 900000 };
+
+/* LENT records of one large value, and perhaps one that librdkafka refuses at once. */
+static struct fg_bus_publish lend(struct bed *b, struct fg_bus_outgoing m[LENT + 1], char **ret_text, bool refused)
+{
+    char *text = malloc(LENT_BYTES);
+
+    assert_non_null(text);
+    memset(text, 'v', LENT_BYTES);
+    for (size_t i = 0; i < LENT; i++)
+        m[i] = (struct fg_bus_outgoing){ .topic = b->to, .value = { text, LENT_BYTES }, .partition = 0 };
+    m[LENT] = (struct fg_bus_outgoing){ .topic = b->to, .value = FG_SLICE("nowhere"), .partition = 99 };
+    *ret_text = text;
+    return (struct fg_bus_publish){ .messages = m, .n_messages = LENT + refused };
+}
+
+/* The values of a publish are its owner's again when it is done, however it ended: nothing sends them any more. */
+static void end_of_lending(char *text)
+{
+    memset(text, '#', LENT_BYTES);
+    free(text);
+}
+
+static void test_closed_while_large_values_are_on_their_way(void **state)
+{
+    struct bed *b = bed_open("lent", 0);
+    struct fg_bus_outgoing m[LENT + 1];
+    struct fg_bus_publish publish;
+    bool closed = false;
+    char *text;
+
+    (void)state;
+    publish = lend(b, m, &text, false);
+    proxy_lose(&b->proxy, LOSE_REQUESTS, API_PRODUCE);
+    writer_publish(&b->out, &publish);
+    until(&b->w, atomic_load(&b->proxy.lost) > 0);
+    b->behind->ops->producer_close(b->out.producer, note, &closed);
+    until(&b->w, b->out.done);
+    assert_int_equal(b->out.outcome, FG_BUS_DEAD);
+    end_of_lending(text);
+    proxy_lose(&b->proxy, PASS, 0);
+    until(&b->w, closed);
+    b->out.producer = NULL;
+    assert_int_equal(count_records(&b->w, b->to), 0);
+    bed_close(b);
+}
+
+static void test_a_publish_that_fails_waits_for_the_large_values_before(void **state)
+{
+    struct bed *b = bed_open("lent", 0);
+    struct fg_bus_position at = { .topic = b->to, .offset = FG_BUS_BEGINNING };
+    struct fg_bus_outgoing m[LENT + 1];
+    struct fg_bus_publish publish;
+    struct reader r = { 0 };
+    struct writer p;
+    char *text;
+
+    (void)state;
+    publish = lend(b, m, &text, true);
+    writer_open(&p, &b->w, NULL, b->to);
+    writer_publish(&p, &publish);
+    until(&b->w, p.done);
+    assert_int_equal(p.outcome, FG_BUS_ABORTED);
+    end_of_lending(text);
+    writer_close(&p);
+    reader_open(&r, &b->w, NULL, b->to);
+    b->w.bus->ops->consumer_assign(r.consumer, &at, 1);
+    until(&b->w, r.n == LENT);
+    for (size_t i = 0; i < r.n; i++)
+        assert_null(memchr(r.messages[i]->value.ptr, '#', r.messages[i]->value.len));
+    reader_close(&r);
+    bed_close(b);
+}
+
 /* ---- nothing comes through ---- */
 
 /* One after the other while the network swallows everything now and then: what each says is what is there. */
@@ -443,6 +519,8 @@ int main(void)
         cmocka_unit_test(test_closed_while_the_commit_itself_is_lost),
         cmocka_unit_test(test_fenced_while_the_answer_to_a_commit_is_lost),
         cmocka_unit_test(test_fenced_while_the_commit_itself_is_lost),
+        cmocka_unit_test(test_closed_while_large_values_are_on_their_way),
+        cmocka_unit_test(test_a_publish_that_fails_waits_for_the_large_values_before),
         cmocka_unit_test(test_a_network_that_swallows_everything),
         cmocka_unit_test(test_a_dead_idempotent_producer_says_so_and_a_new_one_goes_on),
         cmocka_unit_test(test_a_topic_just_made_takes_records_at_once),

@@ -100,7 +100,7 @@ static int open_reader(struct fg_follow *f, int32_t partitions)
 {
     struct fg_bus *bus = f->kafka->bus;
     struct fg_bus_position *positions;
-    const struct fg_bus_consumer_config config = { .queue_bytes_max = 1024 * 1024 };
+    const struct fg_bus_consumer_config config = { .queue_bytes_max = 1024 * 1024, .passing = true };
     struct fg_error err = FG_ERROR_NULL;
 
     if (fg_bus_consumer_open(bus, &config, &events, f, &f->consumer, &err) < 0) {

@@ -133,15 +133,17 @@ static enum verdict commit(struct fg_rd_job *job)
 }
 
 /*
- * Always with a flush before: an abort that overtakes the registration of partitions at the coordinator ends the handle
- * (INVALID_TXN_STATE, seen in a third of aborts soon after produce).
+ * With a flush before: an abort that overtakes the registration of partitions at the coordinator ends the handle
+ * (INVALID_TXN_STATE, seen in a third of aborts soon after produce). Not where a record has failed: what can be
+ * answered has been waited for then, the rest is never sent.
  */
 static enum verdict abort_transaction(struct fg_rd_job *job)
 {
     struct fg_error why = job->err;
     enum verdict verdict;
 
-    (void)rd_kafka_flush(job->p->rk, shutting(job->p) ? CLOSE_FLUSH_MS : (int)job->p->transaction_timeout_ms);
+    if (!job->failure)
+        (void)rd_kafka_flush(job->p->rk, shutting(job->p) ? CLOSE_FLUSH_MS : (int)job->p->transaction_timeout_ms);
     while ((verdict = judge(job, rd_kafka_abort_transaction(job->p->rk, END_SLICE_MS), "the abort failed")) == AGAIN) {
         if (shutting(job->p))
             return DEAD;
@@ -220,6 +222,7 @@ void fg_rd_committer_run(struct fg_lane_job *base)
             verdict = GOOD;
         else
             verdict = p->transactional ? transaction(job) : plainly(job);
+        fg_rd_produce_let_go(job, verdict == DEAD);
     } while (verdict == ABORT && !shutting(p) && fg_rd_produce_again(job));
     p->busy = false;
     p->current = NULL;

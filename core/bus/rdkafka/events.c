@@ -206,7 +206,7 @@ static void on_message(struct fg_bus_consumer *c, const rd_kafka_message_t *m)
 
     if (!part)
         return; /* of an assignment that is over */
-    message = fg_rd_message_copy(m);
+    message = fg_rd_message_copy(m, c->passing);
     fg_assert(message);
     part->next = m->offset + 1;
     c->events.message(c->arg, message);

@@ -28,6 +28,11 @@ static struct fg_slice put(char **at, const void *bytes, size_t len)
     return s;
 }
 
+static struct fg_slice give(char **at, const void *bytes, size_t len, bool passing)
+{
+    return passing && len ? fg_slice_make(bytes, len) : put(at, bytes, len);
+}
+
 /* Sizes first, then the bytes: the same walk twice. @to NULL: only count. */
 static size_t walk_headers(const rd_kafka_headers_t *from, size_t n, struct fg_header *to, char **at)
 {
@@ -47,7 +52,7 @@ static size_t walk_headers(const rd_kafka_headers_t *from, size_t n, struct fg_h
     return bytes;
 }
 
-struct fg_bus_message *fg_rd_message_copy(const rd_kafka_message_t *m)
+struct fg_bus_message *fg_rd_message_copy(const rd_kafka_message_t *m, bool passing)
 {
     const char *topic = rd_kafka_topic_name(m->rkt);
     rd_kafka_headers_t *headers = NULL;
@@ -58,7 +63,7 @@ struct fg_bus_message *fg_rd_message_copy(const rd_kafka_message_t *m)
 
     if (!rd_kafka_message_headers(m, &headers))
         n = rd_kafka_header_cnt(headers);
-    bytes = strlen(topic) + 1 + m->key_len + m->len + walk_headers(headers, n, NULL, NULL);
+    bytes = strlen(topic) + 1 + (passing ? 0 : m->key_len + m->len) + walk_headers(headers, n, NULL, NULL);
     if (!(copy = malloc(sizeof(*copy) + n * sizeof(struct fg_header) + bytes)))
         return NULL;
     at = (char *)(copy->headers + n);
@@ -72,8 +77,8 @@ struct fg_bus_message *fg_rd_message_copy(const rd_kafka_message_t *m)
         .n_headers = n,
         .release = release,
     };
-    copy->message.key = put(&at, m->key, m->key_len);
-    copy->message.value = put(&at, m->payload, m->len);
+    copy->message.key = give(&at, m->key, m->key_len, passing);
+    copy->message.value = give(&at, m->payload, m->len, passing);
     copy->message.topic = put(&at, topic, strlen(topic) + 1).ptr;
     return &copy->message;
 }

@@ -10,8 +10,14 @@
 
 #define FULL_WAIT_MS   50 /* for delivery reports when the queue is full */
 #define FLUSH_SLICE_MS 500
+#define ANSWERS_MS     100 /* for answers to what a failed transaction has sent, as long as one comes in this time */
 #define RECORD_BYTES   256 /* of a record in librdkafka, beside key, value and headers */
 #define HEADER_BYTES   10
+/*
+ * Larger values are not copied: librdkafka sends such from where they are (message.copy.max.bytes), so that one of
+ * 25 MB is held once and not twice.
+ */
+#define BORROWED_MIN 65536u
 
 static rd_kafka_headers_t *make_headers(const struct fg_bus_outgoing *m)
 {
@@ -24,9 +30,14 @@ static rd_kafka_headers_t *make_headers(const struct fg_bus_outgoing *m)
     return headers;
 }
 
+static bool is_borrowed(const struct fg_bus_outgoing *m)
+{
+    return !m->tombstone && m->value.len >= BORROWED_MIN;
+}
+
 /*
  * rd_kafka_producev() and not rd_kafka_produceva(), which frees the headers twice before 2.12.0 when the partition does
- * not exist (librdkafka#4628). Bytes are copied: a report can come after the publish has ended badly.
+ * not exist (librdkafka#4628). Small values are copied: their reports may come after the publish has ended badly.
  */
 static rd_kafka_resp_err_t put(struct fg_rd_job *job, size_t i)
 {
@@ -39,7 +50,8 @@ static rd_kafka_resp_err_t put(struct fg_rd_job *job, size_t i)
     rd = rd_kafka_producev(job->p->rk, RD_KAFKA_V_TOPIC(m->topic), RD_KAFKA_V_PARTITION(m->partition),
                            RD_KAFKA_V_KEY(m->key.len ? m->key.ptr : NULL, m->key.len),
                            RD_KAFKA_V_VALUE(value, m->tombstone ? 0 : m->value.len),
-                           RD_KAFKA_V_TIMESTAMP(m->timestamp_ms), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+                           RD_KAFKA_V_TIMESTAMP(m->timestamp_ms),
+                           RD_KAFKA_V_MSGFLAGS(is_borrowed(m) ? 0 : RD_KAFKA_MSG_F_COPY),
                            RD_KAFKA_V_OPAQUE((void *)token), RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);
     if (rd && headers)
         rd_kafka_headers_destroy(headers);
@@ -60,6 +72,12 @@ static size_t record_bytes(const struct fg_bus_outgoing *m)
     return bytes;
 }
 
+/* Nothing more is sent in a transaction once a record has failed, until it is aborted. */
+static bool is_stuck(const struct fg_rd_job *job)
+{
+    return job->failure && job->p->transactional;
+}
+
 /*
  * Waits until the record fits beside those on their way. Where a topic refused batches, what is on its way is one
  * group, and the next begins when all of it has arrived.
@@ -69,7 +87,7 @@ static int make_room(struct fg_rd_job *job, size_t bytes)
     const struct fg_bus_producer *p = job->p;
     bool wait = false;
 
-    while (job->n_left > 0) {
+    while (job->n_left > 0 && !is_stuck(job)) {
         if (job->left_bytes + bytes > p->group_bytes_max)
             wait = true;
         else if (!wait && job->left_bytes + bytes <= p->queue_bytes_max)
@@ -116,6 +134,7 @@ static int put_all(struct fg_rd_job *job)
         }
         job->n_left++;
         job->left_bytes += bytes;
+        job->n_borrowed += is_borrowed(m);
         /* Reports of what was sent before are taken meanwhile, so that they don't pile up. */
         if (i % 1000 == 999)
             (void)rd_kafka_poll(job->p->rk, 0);
@@ -123,18 +142,31 @@ static int put_all(struct fg_rd_job *job)
     return 0;
 }
 
+/*
+ * Of a transaction that failed, what was sent is answered soon, and tells which records were refused. The others would
+ * wait until they time out, as late as the transaction itself, whose abort would then come too late.
+ */
+static void wait_answers(struct fg_rd_job *job)
+{
+    for (size_t left = SIZE_MAX; job->n_left > 0 && job->n_left < left && !atomic_load(&job->p->shutting);) {
+        left = job->n_left;
+        (void)rd_kafka_flush(job->p->rk, ANSWERS_MS);
+    }
+}
+
 /* Each record's message.timeout.ms ends the wait at the latest. */
 static int wait_all(struct fg_rd_job *job)
 {
     char what[160];
 
-    while (job->n_left > 0) {
+    while (job->n_left > 0 && !is_stuck(job)) {
         if (atomic_load(&job->p->shutting))
             return cancelled(job);
         (void)rd_kafka_flush(job->p->rk, FLUSH_SLICE_MS);
     }
     if (!job->failure)
         return 0;
+    wait_answers(job);
     (void)snprintf(what, sizeof(what), "Kafka: topic \"%s\" did not take a record",
                    job->failed_topic ? job->failed_topic : "");
     return fg_rd_error(&job->err, job->failure, what, NULL);
@@ -158,6 +190,19 @@ int fg_rd_produce(struct fg_rd_job *job)
     if (r == 0 && !fg_mutant("commit-before-flush"))
         r = wait_all(job);
     return fg_pass(r);
+}
+
+void fg_rd_produce_let_go(struct fg_rd_job *job, bool over)
+{
+    struct fg_bus_producer *p = job->p;
+    const int all = RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING;
+
+    while (job->n_borrowed > 0) {
+        /* Not while the producer is to go on: a purge in flight leaves a gap in the sequence numbers. */
+        if (over || atomic_load(&p->shutting))
+            (void)rd_kafka_purge(p->rk, all);
+        (void)rd_kafka_flush(p->rk, FULL_WAIT_MS);
+    }
 }
 
 static bool is_purged(rd_kafka_resp_err_t rd)
@@ -251,6 +296,7 @@ void fg_rd_committer_delivered(rd_kafka_t *rk, const rd_kafka_message_t *m, void
     i -= job->first_token;
     job->n_left--;
     job->left_bytes -= record_bytes(&job->publish.messages[i]);
+    job->n_borrowed -= is_borrowed(&job->publish.messages[i]);
     if (m->err) {
         if (is_too_large(m->err))
             note_refused(job, i);

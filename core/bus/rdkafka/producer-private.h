@@ -51,6 +51,7 @@ struct fg_rd_job {
 
     uintptr_t first_token;                    /* of its records' opaques */
     size_t n_left, left_bytes;                /* produced, without delivery report so far */
+    size_t n_borrowed;                        /* of n_left: librdkafka has the publish's memory, not a copy */
     rd_kafka_resp_err_t failure;              /* of the first record that was not delivered */
     const char *failed_topic;                 /* borrowed from publish */
     size_t *refused;                          /* owned array of n_refused: indices of records in batches too large */
@@ -72,6 +73,11 @@ void fg_rd_committer_error(rd_kafka_t *rk, int rd, const char *text, void *opaqu
 /* produce.c; on the committer. Puts all records of the job in, waits for all reports. 0, or negative with job->err set.
  */
 int fg_rd_produce(struct fg_rd_job *job);
+/*
+ * Waits until librdkafka has let go of the publish's memory; ends each try, however it went. @over: the producer is
+ * dead, nothing is delivered any more.
+ */
+void fg_rd_produce_let_go(struct fg_rd_job *job, bool over);
 /*
  * After a publish was aborted. true: publish again, which is when
  * - a topic refused a batch that is too large, and what it held may go in smaller ones,

@@ -79,7 +79,7 @@ struct fg_bus_consumer {
     rd_kafka_t *rk;
     rd_kafka_queue_t *control, *data;
     char *name; /* owned: the group, or "reader"; for metrics and log */
-    bool grouped, solo, start_at_end;
+    bool grouped, solo, start_at_end, passing;
     char **topics; /* owned array of n_topics */
     size_t n_topics;
 
@@ -119,8 +119,11 @@ int fg_rd_conf_tls(rd_kafka_conf_t *conf, const struct fg_tls *tls, struct fg_er
 rd_kafka_t *fg_rd_new(struct fg_rd_bus *bus, rd_kafka_type_t type, rd_kafka_conf_t *conf, void *opaque,
                       struct fg_error *err);
 
-/* message.c: a copy of librdkafka's, in one piece of memory; NULL: no memory */
-struct fg_bus_message *fg_rd_message_copy(const rd_kafka_message_t *m);
+/*
+ * message.c: a copy of librdkafka's, in one piece of memory; NULL: no memory. @passing: key and value are not copied,
+ * but librdkafka's own.
+ */
+struct fg_bus_message *fg_rd_message_copy(const rd_kafka_message_t *m, bool passing);
 
 /* consumer.c */
 int fg_rd_consumer_open(struct fg_bus *bus, const struct fg_bus_consumer_config *config,
