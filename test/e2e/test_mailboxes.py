@@ -260,6 +260,7 @@ def test_mails_of_25_mb_come_through_a_small_budget(crowd, kafka):
     replica = crowd.add(limits={"memory": "64MiB", "workers": 1}, transforms=[])
     check(crowd.read(10), 5, **few)
     peak = peak_mib(replica)
+    print(f"peak RSS {peak:.1f} MiB")
     assert peak <= 96, f"peak RSS {peak:.0f} MiB"
     assert not crowd.kafka.read(crowd.topics["dead"])
     replica.stop()
