@@ -354,7 +354,8 @@ static void events_without_end_hold_nothing_up(void **state)
     set(bed, "a", NULL);
     uv_timer_init(&bed->loop, &w.timer);
     w.timer.data = &w;
-    uv_timer_start(&w.timer, on_write, 0, 1); /* never quiet for SETTLE_MS, or hardly ever */
+    fg_watch_set_settle(bed->watch, 5 * SETTLE_MS);
+    uv_timer_start(&w.timer, on_write, 0, 1); /* never quiet for so long, or hardly ever */
     await(bed, 3);
     uv_close((uv_handle_t *)&w.timer, NULL);
     uv_run(&bed->loop, UV_RUN_NOWAIT);

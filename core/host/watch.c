@@ -394,6 +394,11 @@ void fg_watch_set(struct fg_watch *watch, const char *const *paths, size_t n)
     free(old);
 }
 
+void fg_watch_set_settle(struct fg_watch *watch, uint64_t settle_ms)
+{
+    watch->config.settle_ms = settle_ms;
+}
+
 static void on_closed(uv_handle_t *handle)
 {
     struct fg_watch *watch = handle->data;

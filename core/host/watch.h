@@ -49,5 +49,7 @@ void fg_watch_seen(struct fg_watch *watch);
  * names and contents of *.crt and *.pem count. One that is not there is told when it appears.
  */
 void fg_watch_set(struct fg_watch *watch, const char *const *paths, size_t n);
+/* From the next change on. */
+void fg_watch_set_settle(struct fg_watch *watch, uint64_t settle_ms);
 /* changed() is not called any more; closed() later, once the loop holds nothing of it. NULL: closed(arg) at once. */
 void fg_watch_close(struct fg_watch *watch, fg_done_cb closed, void *arg);
