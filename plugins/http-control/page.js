@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Asks the API every two seconds and shows what it says. Mail is data from strangers: it is only ever set as text.
+// Asks the API every two seconds, and when an event comes, and shows what it says. Mail is data from strangers: it is only ever set as text.
 "use strict";
 
-const shapes = { running: "●", starting: "◐", stopping: "◐", paused: "‖", stopped: "■", troubled: "▲", failed: "◆" };
+const shapes = { running: "●", starting: "◐", stopping: "◐", paused: "‖", stopped: "■", troubled: "▲", failed: "◆",
+    done: "●", refused: "◆", "rolled-back": "◆" };
+const reloadsShown = 8, changesShown = 3;
 const byId = (id) => document.getElementById(id);
 let token = "";
 
+const credentials = () => (token ? { Authorization: "Bearer " + token } : {});
+
 async function ask(path, method = "GET") {
-    const headers = token ? { Authorization: "Bearer " + token } : {};
-    const answer = await fetch(path, { method, headers });
+    const answer = await fetch(path, { method, headers: credentials() });
     if (answer.status === 401 || answer.status === 403) {
         byId("login").hidden = false;
         throw new Error("the server wants a token");
@@ -55,16 +58,20 @@ function button(td, label, path) {
     td.append(b);
 }
 
+function why(td, text) {
+    const span = document.createElement("span");
+    span.className = "why";
+    span.textContent = text;
+    td.append(span);
+}
+
 function pipelineRow(row, p) {
     cell(row, p.name);
     cell(row, p.role);
     const state = cell(row, (shapes[p.state] || "◌") + " " + p.state, p.state);
     if (p.trouble) {
-        const why = document.createElement("span");
-        why.className = "why";
         const next = p.trouble.next_attempt_at;
-        why.textContent = p.trouble.text + (next ? "; next attempt " + time(next) : "");
-        state.append(why);
+        why(state, p.trouble.text + (next ? "; next attempt " + time(next) : ""));
     }
     cell(row, p.delivery);
     cell(row, p.records.in.toLocaleString(), "n");
@@ -97,6 +104,35 @@ function documentRow(row, d) {
     cell(row, d.subject);
 }
 
+function reloadRow(row, r) {
+    cell(row, r.generation, "n");
+    const result = cell(row, (shapes[r.result] || "◌") + " " + r.result, r.result);
+    if (r.error)
+        why(result, r.error);
+    cell(row, time(r.began_at));
+    cell(row, r.asked_by.join(", "));
+    cell(row, Math.round(r.duration_ms).toLocaleString() + " ms", "n");
+    const changes = cell(row, r.changes.length ? "" : "none");
+    for (const c of r.changes.slice(0, changesShown))
+        why(changes, c.place + ": " + c.reason + (c.detail ? " (" + c.detail + ")" : ""));
+    if (r.changes.length > changesShown)
+        why(changes, "and " + (r.changes.length - changesShown) + " more");
+}
+
+function showReloads(answer) {
+    byId("s-reloads").hidden = !answer;
+    if (!answer)
+        return;
+    const last = answer.reloads[0];
+    let text = "Generation " + answer.generation + " runs.";
+    if (last && last.result === "refused")
+        text += " The last file was refused; nothing changed.";
+    else if (answer.reloads.some((r) => r.result === "rolled-back" && r.generation === answer.generation - 1))
+        text += " It is what ran before: generation " + (answer.generation - 1) + " did not work and was taken back.";
+    byId("generation").textContent = text;
+    fill("reloads", answer.reloads.slice(0, reloadsShown), reloadRow, "none since the start");
+}
+
 function sentence(pipelines) {
     const bad = pipelines.filter((p) => p.state === "troubled" || p.state === "failed");
     if (bad.length)
@@ -111,8 +147,9 @@ function sentence(pipelines) {
 
 async function refresh() {
     try {
-        const [status, pipelines, entities, documents] = await Promise.all([
-            ask("/v1/status"), ask("/v1/pipelines"), ask("/v1/entities?limit=30"), ask("/v1/documents?limit=30")]);
+        const [status, pipelines, reloads, entities, documents] = await Promise.all([
+            ask("/v1/status"), ask("/v1/pipelines"), ask("/v1/reloads").catch(() => null),
+            ask("/v1/entities?limit=30"), ask("/v1/documents?limit=30")]);
         byId("login").hidden = true;
         byId("sentence").textContent = sentence(pipelines.pipelines);
         let about = "fragua " + status.version + ", " + Math.round(status.memory.resident_bytes / 1048576) + " MiB";
@@ -120,6 +157,7 @@ async function refresh() {
             about += ". The broker is inside this process: not durable, not transactional";
         byId("about").textContent = about;
         fill("pipelines", pipelines.pipelines, pipelineRow, "none");
+        showReloads(reloads);
         fill("entities", entities.entities, entityRow, "none yet");
         fill("documents", documents.documents, documentRow, "none yet");
         byId("fresh").textContent = "live";
@@ -140,3 +178,30 @@ async function loop() {
     setTimeout(loop, 2000);
 }
 loop();
+
+// EventSource cannot send a token. What an event says is asked for anew, so that nothing hangs on its being whole.
+async function read(signal) {
+    const answer = await fetch("/v1/events?kinds=reload,pipeline", { headers: credentials(), signal });
+    if (!answer.ok)
+        return;
+    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+    let rest = "";
+    for (let part = await reader.read(); !part.done; part = await reader.read()) {
+        const events = (rest + part.value).split("\n\n");
+        rest = events.pop();
+        if (events.some((event) => event.startsWith("event:")))
+            refresh();
+    }
+}
+
+// A page that nobody sees holds no stream.
+async function listen() {
+    const stop = new AbortController();
+    const hidden = () => document.hidden && stop.abort();
+    document.addEventListener("visibilitychange", hidden);
+    if (!document.hidden)
+        await read(stop.signal).catch(() => null);
+    document.removeEventListener("visibilitychange", hidden);
+    setTimeout(listen, 2000);
+}
+listen();
