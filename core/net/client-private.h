@@ -39,6 +39,7 @@ enum {
     TLS_CA_BYTES_MAX = 4 * 1024 * 1024, /* all of a folder: FG_E_CONFIG */
     TLS_SETS_MAX = 64,               /* sets of files kept in memory; the oldest unused one goes */
     TLS_FRESH_MS = 1000,             /* files are read again when older than this */
+    TLS_GRACE_MS = 60000,            /* so long the last good contents serve while the files do not fit together */
     ROOM_STEP = 16 * 1024,           /* bytes charged at a time where the answer's length is not known */
     ROOM_LOOK_MS = 20,               /* how often paused answers look for room */
     ROOM_WAIT_MS = 60000,            /* and how long, where it is not said: then FG_E_NO_ROOM */
@@ -80,7 +81,8 @@ struct client_tls {
     bool stale;          /* not in the list any more: freed with the last call */
     char *ca, *certificate, *key; /* paths; NULL: none */
     struct fg_buf ca_pem, certificate_pem, key_pem;
-    uint64_t read_ms;
+    uint64_t looked_ms; /* when the files were read last; 0: look again */
+    uint64_t good_ms;   /* and when they held this */
 };
 
 struct fg_http_call {

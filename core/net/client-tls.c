@@ -3,12 +3,17 @@
  * Certificates and keys of requests, read from files and kept for a second, so that a renewed file is taken up without
  * a restart and a busy client does not read files all day. curl opens a new connection when their bytes changed; the
  * old one is not used again, and closes when it is 10 minutes old or its place is needed.
+ *
+ * Who renews a certificate writes one file after the other. What is read between is no reason to stop: the last
+ * contents that were good serve for up to a minute more.
  */
 #include <dirent.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
 #include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
 
 #include "base/err.h"
 #include "base/fs.h"
@@ -48,11 +53,6 @@ void client_tls_drop_all(struct fg_http_client *client)
     while (!fg_list_empty(&client->tls_sets))
         /* freed sets have left the list, unseen by the analyzer: NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
         retire(fg_container_of(client->tls_sets.next, struct client_tls, link));
-}
-
-void fg_http_client_refresh(struct fg_http_client *client)
-{
-    client_tls_drop_all(client);
 }
 
 static int wanted(const struct dirent *entry)
@@ -142,7 +142,7 @@ static struct client_tls *find(struct fg_http_client *client, const struct fg_tl
     return NULL;
 }
 
-/* Makes room for one more: the first is the one read longest ago. */
+/* Makes room for one more: the first is the one that has stayed the same for longest. */
 static void make_room(struct fg_http_client *client)
 {
     struct fg_list *it, *tmp;
@@ -155,37 +155,136 @@ static void make_room(struct fg_http_client *client)
         retire(fg_container_of(client->tls_sets.next, struct client_tls, link));
 }
 
-int client_tls_get(struct fg_http_client *client, const struct fg_tls *tls, struct client_tls **ret,
-                   struct fg_error *err)
+static struct client_tls *tls_new(const struct fg_tls *tls)
 {
-    struct client_tls *set = find(client, tls);
-    uint64_t now = client_now_ms();
-    int r;
+    struct client_tls *set = fg_calloc(1, sizeof(*set));
 
-    if (!tls->certificate != !tls->key)
-        return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "a client certificate needs its key and a key its "
-                                     "certificate: only \"%s\" is given",
-                                     tls->certificate ? tls->certificate : tls->key));
-    if (set && now - set->read_ms < TLS_FRESH_MS) {
-        set->refs++;
+    set->ca = copy(tls->ca);
+    set->certificate = copy(tls->certificate);
+    set->key = copy(tls->key);
+    return set;
+}
+
+static bool same_bytes(const struct fg_buf *a, const struct fg_buf *b)
+{
+    return fg_slice_eq(fg_buf_slice(a), fg_buf_slice(b));
+}
+
+static bool same_contents(const struct client_tls *a, const struct client_tls *b)
+{
+    return same_bytes(&a->ca_pem, &b->ca_pem) && same_bytes(&a->certificate_pem, &b->certificate_pem) &&
+           same_bytes(&a->key_pem, &b->key_pem);
+}
+
+/* Without it OpenSSL would ask for the passphrase on the terminal, and wait. */
+static int no_passphrase(char *buf, int size, int writing, void *arg)
+{
+    (void)buf;
+    (void)size;
+    (void)writing;
+    (void)arg;
+    return -1;
+}
+
+static BIO *open_pem(const struct fg_buf *pem)
+{
+    return BIO_new_mem_buf(pem->data, (int)pem->len); /* files are short: TLS_CA_BYTES_MAX */
+}
+
+static bool is_pair(const struct client_tls *tls)
+{
+    BIO *certificate_pem = open_pem(&tls->certificate_pem), *key_pem = open_pem(&tls->key_pem);
+    X509 *certificate = certificate_pem ? PEM_read_bio_X509_AUX(certificate_pem, NULL, no_passphrase, NULL) : NULL;
+    EVP_PKEY *key = key_pem ? PEM_read_bio_PrivateKey(key_pem, NULL, no_passphrase, NULL) : NULL;
+    bool good = certificate && key && X509_check_private_key(certificate, key) == 1;
+
+    X509_free(certificate);
+    EVP_PKEY_free(key);
+    BIO_free(certificate_pem);
+    BIO_free(key_pem);
+    ERR_clear_error();
+    return good;
+}
+
+static bool has_certificates(const struct fg_buf *ca_pem)
+{
+    BIO *pem = open_pem(ca_pem);
+    STACK_OF(X509_INFO) *found = pem ? PEM_X509_INFO_read_bio(pem, NULL, no_passphrase, NULL) : NULL;
+    bool good = sk_X509_INFO_num(found) > 0;
+
+    sk_X509_INFO_pop_free(found, X509_INFO_free);
+    BIO_free(pem);
+    ERR_clear_error();
+    return good;
+}
+
+/* As curl would judge them, but before a request is made of them. */
+static int check(const struct client_tls *tls, struct fg_error *err)
+{
+    if (tls->ca && !has_certificates(&tls->ca_pem))
+        return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "no certificates can be read from \"%s\"", tls->ca));
+    if (tls->certificate && !is_pair(tls))
+        return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "the client certificate \"%s\" and the key \"%s\" cannot be "
+                                     "read or do not belong together", tls->certificate, tls->key));
+    return 0;
+}
+
+/* Reads the files; @set: what they held before, NULL: not known. @ret: that one or a new one. */
+static int look(struct fg_http_client *client, const struct fg_tls *tls, struct client_tls *set,
+                struct client_tls **ret, struct fg_error *err)
+{
+    struct client_tls *now = tls_new(tls);
+    uint64_t now_ms = client_now_ms();
+    int r = read_all(now, err);
+
+    if (r == 0 && set && same_contents(set, now)) {
+        set->looked_ms = set->good_ms = now_ms;
+        tls_free(now);
+        *ret = set;
+        return 0;
+    }
+    if (r == 0)
+        r = check(now, err);
+    if (r < 0) {
+        tls_free(now);
+        if (!set || now_ms - set->good_ms > TLS_GRACE_MS)
+            return fg_pass(r);
+        /* they are being renewed, one file after the other, and may be half written */
+        set->looked_ms = now_ms;
         *ret = set;
         return 0;
     }
     if (set)
         retire(set);
     make_room(client);
-    set = fg_calloc(1, sizeof(*set));
-    set->ca = copy(tls->ca);
-    set->certificate = copy(tls->certificate);
-    set->key = copy(tls->key);
-    set->read_ms = now;
-    r = read_all(set, err);
-    if (r < 0) {
-        tls_free(set);
-        return fg_pass(r);
+    now->looked_ms = now->good_ms = now_ms;
+    fg_list_append(&client->tls_sets, &now->link);
+    *ret = now;
+    return 0;
+}
+
+int client_tls_get(struct fg_http_client *client, const struct fg_tls *tls, struct client_tls **ret,
+                   struct fg_error *err)
+{
+    struct client_tls *set = find(client, tls);
+    int r;
+
+    if (!tls->certificate != !tls->key)
+        return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "a client certificate needs its key and a key its "
+                                     "certificate: only \"%s\" is given",
+                                     tls->certificate ? tls->certificate : tls->key));
+    if (!set || set->looked_ms == 0 || client_now_ms() - set->looked_ms >= TLS_FRESH_MS) {
+        r = look(client, tls, set, &set, err);
+        if (r < 0)
+            return fg_pass(r);
     }
-    set->refs = 1;
-    fg_list_append(&client->tls_sets, &set->link);
+    set->refs++;
     *ret = set;
     return 0;
+}
+
+void fg_http_client_refresh(struct fg_http_client *client)
+{
+    for (struct fg_list *it = client->tls_sets.next; it != &client->tls_sets; it = it->next)
+        fg_container_of(it, struct client_tls, link)->looked_ms = 0;
 }

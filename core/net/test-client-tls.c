@@ -357,6 +357,59 @@ static void a_certificate_renewed_in_place_is_shown_by_the_next_request(void **s
     files_remove(&f);
 }
 
+static void files_that_are_being_renewed_stop_nobody(void **state)
+{
+    struct files f;
+    struct bed bed;
+    struct tls_peer peer;
+    struct party renewed;
+    char ca[128], certificate[128], key[128];
+    struct fg_tls tls = { 0 };
+    struct fg_error err = FG_ERROR_NULL;
+    struct seen seen = { 0 };
+    struct fg_http_request req = request_to("https://127.0.0.1:1/");
+    (void)state;
+
+    files_make(&f);
+    bed_start(&bed, 0, 0);
+    tls_peer_start(&peer, &f.server, &f.client_ca);
+    tls.ca = in_folder(&f, "ca.pem", ca);
+    tls.certificate = in_folder(&f, "client.pem", certificate);
+    tls.key = in_folder(&f, "client.key", key);
+    assert_int_equal(get_tls(&bed, &peer, &tls).status, 200);
+    renewed = make_party("renewed client", &f.client_ca);
+    write_party(&renewed, certificate, NULL); /* its key is still the old one */
+    fg_http_client_refresh(bed.client);
+    assert_int_equal(get_tls(&bed, &peer, &tls).status, 200);
+    assert_int_equal(truncate(certificate, 100), 0);
+    fg_http_client_refresh(bed.client);
+    assert_int_equal(get_tls(&bed, &peer, &tls).status, 200);
+    assert_int_equal(truncate(ca, 100), 0);
+    fg_http_client_refresh(bed.client);
+    assert_int_equal(get_tls(&bed, &peer, &tls).status, 200);
+    assert_int_equal(unlink(ca), 0);
+    fg_http_client_refresh(bed.client);
+    assert_int_equal(get_tls(&bed, &peer, &tls).status, 200);
+    write_party(&f.ca, ca, NULL);
+
+    /* but not for ever */
+    fg_http_client_refresh(bed.client);
+    fg_container_of(bed.client->tls_sets.next, struct client_tls, link)->good_ms -= TLS_GRACE_MS + 1;
+    req.tls = &tls;
+    assert_null(fg_http_client_send(bed.client, &req, FG_SLICE_NULL, seen_done, &seen, &err));
+    assert_int_equal(err.code, FG_E_CONFIG);
+    assert_non_null(strstr(err.text, "client.pem"));
+    write_party(&renewed, certificate, key);
+    assert_int_equal(get_tls(&bed, &peer, &tls).status, 200);
+    free_party(&renewed);
+    bed_stop(&bed);
+    tls_peer_stop(&peer);
+    assert_int_equal(peer.n_handshakes, 2);
+    assert_string_equal(peer.shown[0], "client");
+    assert_string_equal(peer.shown[1], "renewed client");
+    files_remove(&f);
+}
+
 static void files_that_cannot_be_used_are_named(void **state)
 {
     struct files f;
@@ -382,6 +435,9 @@ static void files_that_cannot_be_used_are_named(void **state)
     assert_null(fg_http_client_send(bed.client, &req, FG_SLICE_NULL, seen_done, &seen, &err));
     assert_non_null(strstr(err.text, "client.pem"));
     assert_int_equal(err.code, FG_E_CONFIG);
+    tls.key = in_folder(&f, "wrong.pem", a);
+    assert_null(fg_http_client_send(bed.client, &req, FG_SLICE_NULL, seen_done, &seen, &err));
+    assert_non_null(strstr(err.text, "wrong.pem"));
     bed_stop(&bed);
     files_remove(&f);
 }
@@ -394,6 +450,7 @@ int main(void)
         cmocka_unit_test(a_client_certificate_is_shown),
         cmocka_unit_test(a_connection_is_not_shared_by_requests_that_trust_others),
         cmocka_unit_test(a_certificate_renewed_in_place_is_shown_by_the_next_request),
+        cmocka_unit_test(files_that_are_being_renewed_stop_nobody),
         cmocka_unit_test(files_that_cannot_be_used_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
