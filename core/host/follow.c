@@ -90,7 +90,7 @@ static void remember_partitions(struct fg_follow *f, size_t n)
     if (n == f->n_next)
         return;
     free(f->next);
-    f->next = fg_calloc(n, sizeof(*f->next));
+    f->next = fg_calloc(n + 1, sizeof(*f->next));
     f->n_next = n;
     for (size_t i = 0; i < n; i++)
         f->next[i] = -1;
@@ -148,8 +148,11 @@ static void begin_again(struct fg_follow *f)
     f->moving = false;
     fg_kafka_unref(f->kafka);
     f->kafka = fg_kafka_ref(f->process->kafka);
-    if (f->kafka)
-        describe(f);
+    if (!f->kafka)
+        return;
+    if (!f->kafka->bus->traits.durable)
+        remember_partitions(f, 0); /* it begins empty */
+    describe(f);
 }
 
 static bool topic_is_known(const struct fg_process *process, const char *topic)

@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "host/reload-private.h"
+#include "net/router.h"
 
 /* One instance of a transform for each worker there is, and for each there will be. */
 static unsigned instances_of(const struct fg_process *p, const struct fg_config *next)
@@ -49,6 +50,20 @@ static int build_controls(struct fg_reload_run *run, struct fg_error *err)
             return fg_pass(-1);
     }
     return 0;
+}
+
+/* All routes at a time, before any is taken from the server. */
+static int check_routes(const struct fg_reload_run *run, struct fg_error *err)
+{
+    struct fg_router trial = FG_ROUTER_INIT;
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && run->next->http.listen && i < run->next->n_controls; i++) {
+        const struct fg_control_ops *ops = run->controls[i]->ops->control;
+        r = fg_router_add(&trial, ops->routes, ops->n_routes, NULL, err);
+    }
+    fg_router_deinit(&trial);
+    return fg_pass(r);
 }
 
 /* A pipeline made anew; nodes that did not change are shared with the one that runs. */
@@ -101,7 +116,7 @@ int fg_reload_build(struct fg_reload_run *run, struct fg_error *err)
     /* what is opened from now on has the new sizes; of what is open already they stay */
     (void)fg_process_kafka_bytes(p, run->next);
     if (build_kafka(run, err) < 0 || build_server(run, err) < 0 || build_controls(run, err) < 0 ||
-        build_pipelines(run, err) < 0) {
+        check_routes(run, err) < 0 || build_pipelines(run, err) < 0) {
         (void)fg_process_kafka_bytes(p, p->config);
         return fg_pass(-1);
     }

@@ -50,7 +50,7 @@ static void write_pipelines(struct fg_json_writer *w, const struct fg_reload_run
     fg_json_array(w);
     for (size_t i = 0; i < run->diff.n_pipelines; i++) {
         const struct fg_diff_pipeline *d = &run->diff.pipelines[i];
-        const struct fg_reload_pipeline *rp = run->pipelines ? &run->pipelines[i] : NULL;
+        const struct fg_reload_pipeline *rp = run->phase >= FG_RELOAD_SWAP ? &run->pipelines[i] : NULL;
         fg_json_object(w);
         fg_json_kv_cstr(w, "name", d->name);
         fg_json_kv_cstr(w, "how", fg_pipeline_how_name(d->how));

@@ -9,7 +9,8 @@
 #include "base/mem.h"
 #include "host/reload-private.h"
 
-#define DRY_RUNS_MAX 16u /* that wait */
+#define DRY_RUNS_MAX     16u   /* that wait */
+#define CHECK_BESIDES_MS 2000u /* reload.check is for the plugins, so that a hang is named; this for the rest */
 
 static void begin_next(void *arg);
 
@@ -78,7 +79,6 @@ void fg_reload_end(struct fg_reload_run *run, enum fg_reload_result result)
     run->phase_ms[run->phase] = ms_since(run->phase_ns);
     run->duration_ms = ms_since(run->began_ns);
     run->result = result;
-    fg_reload_drop(run);
     if (!run->dry) {
         fg_reload_log(run);
         fg_reload_metrics(run);
@@ -87,6 +87,7 @@ void fg_reload_end(struct fg_reload_run *run, enum fg_reload_result result)
     }
     reload->run = NULL;
     tell_waiters(run);
+    fg_reload_drop(run);
     run_free(run);
     if (!fg_list_empty(&reload->queue) && !reload->stopping)
         reload->process->env->ops->timer_start(reload->kick, 0);
@@ -218,20 +219,25 @@ static void checked(void *arg, const struct fg_check_result *result)
 static void check(struct fg_reload_run *run)
 {
     const struct fg_process_origin *o = run->reload->origin;
+    const uint32_t plugins_ms = (uint32_t)run->reload->process->config->reload.check;
     const char *argv[FG_RELOAD_ARGS_MAX];
     struct fg_check_config config = {
         .loop = run->reload->process->loop,
         .argv = argv,
         .text = run->dry ? fg_buf_slice(&run->text) : FG_SLICE_NULL,
-        .timeout_ms = (uint32_t)run->reload->process->config->reload.check,
+        .timeout_ms = plugins_ms + CHECK_BESIDES_MS,
     };
     struct fg_error err = FG_ERROR_NULL;
+    char timeout[32];
     size_t n = 0;
 
-    while (o->check[n] && n + 4 < FG_RELOAD_ARGS_MAX) {
+    while (o->check[n] && n + 6 < FG_RELOAD_ARGS_MAX) {
         argv[n] = o->check[n];
         n++;
     }
+    (void)snprintf(timeout, sizeof(timeout), "%ums", plugins_ms);
+    argv[n++] = "--timeout";
+    argv[n++] = timeout;
     if (run->dry) {
         argv[n++] = "--as";
         argv[n++] = o->path;
@@ -422,6 +428,7 @@ void fg_reload_watch(struct fg_reload *reload, const struct fg_config *config)
         fg_log_error(&p->logger, FG_LOG_WARN, "cannot watch the pipeline file: reload by SIGHUP", &err);
         return;
     }
+    fg_watch_set_settle(reload->watch, (uint64_t)p->config->reload.settle);
     n = fg_config_files(config, &files);
     fg_watch_set(reload->watch, files, n);
 }
