@@ -261,7 +261,7 @@ int fg_cli_check(struct fg_cli *cli, const char *path, struct fg_slice text, con
         text = fg_slice_make(read.data ? read.data : "", read.len);
     if (is_stdin)
         path = "stdin";
-    r = fg_config_probe(path, text, sets, n_sets, &cli->plugins, err);
+    r = fg_config_probe(path, text, sets, n_sets, &cli->plugins, cli->probe_ms ? cli->probe_ms : FG_PROBE_MS, err);
     if (r == 0)
         r = fg_config_load(path, text, sets, n_sets, &cli->plugins, ret, faults);
     if (read.data)

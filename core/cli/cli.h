@@ -24,6 +24,7 @@ struct fg_cli {
     bool log_level_given;
     const char *plugin_dirs[FG_PLUGIN_DIRS_MAX];
     size_t n_plugin_dirs;
+    uint32_t probe_ms; /* for the plugins of a file that is checked; 0: FG_PROBE_MS */
 };
 
 struct fg_cli_option {

@@ -248,14 +248,27 @@ static int load(const struct fg_plugin_path *path, const char *name, const char 
     memcpy(file->sha256, image.sha256, sizeof(file->sha256));
     r = sha256 ? check_pin(name, sha256, file->sha256, err) : 0;
     *ret = r < 0 ? NULL : find_loaded(path->registry, file->path, file->sha256);
-    if (r < 0 || *ret)
+    if (r < 0)
         return fg_pass(r);
     if (path->loading)
         path->loading(path->loading_arg, name, file->path, file->sha256);
+    if (*ret)
+        return 0;
     r = open_image(file, name, err);
     if (r == 0 && path->registry)
         fg_list_append(&path->registry->files, &file->link);
     *ret = file;
+    return fg_pass(r);
+}
+
+/* A file that was read in this round already. */
+static int reuse(const struct fg_plugin_path *path, const char *name, const char *sha256,
+                 const struct fg_plugin_file *file, struct fg_error *err)
+{
+    int r = sha256 ? check_pin(name, sha256, file->sha256, err) : 0;
+
+    if (r == 0 && path->loading)
+        path->loading(path->loading_arg, name, file->path, file->sha256);
     return fg_pass(r);
 }
 
@@ -271,7 +284,7 @@ int fg_plugin_load(const struct fg_plugin_path *path, const char *name, const ch
     if (r == 0)
         found = find_loaded(path->registry, file->path, NULL);
     if (found)
-        r = sha256 ? check_pin(name, sha256, found->sha256, err) : 0;
+        r = reuse(path, name, sha256, found, err);
     else if (r == 0)
         r = load(path, name, sha256, file, &found, err);
     if (r == 0) {

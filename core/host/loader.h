@@ -30,7 +30,7 @@ struct fg_plugin_path {
     size_t n;
     struct fg_plugin_registry *registry; /* borrowed; NULL: each call loads the file anew */
     bool root_only; /* the file and all folders above must be root's, and not writable by others */
-    /* told before anything of a file that is not loaded yet runs; NULL: nobody */
+    /* told of each file that is about to be used, before anything of it runs; NULL: nobody */
     void (*loading)(void *arg, const char *name, const char *file, const char *sha256);
     void *loading_arg;
 };

@@ -4,6 +4,7 @@
  * can name the plugin that took it down.
  */
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -13,9 +14,8 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/str.h"
 #include "host/process-private.h"
-
-#define PROBE_SECONDS 10u /* for all plugins of a file together */
 
 /* What the child is to try: a file with all its plugins, or the loading of one plugin (file NULL). */
 struct trial {
@@ -25,8 +25,9 @@ struct trial {
     size_t n_sets;
     const struct fg_plugin_path *plugins;
     const char *name;
+    uint32_t timeout_ms;
 };
-#define SAID_MAX 512u
+#define SAID_MAX ((size_t)PATH_MAX + 256)
 
 static void say(int fd, char what, const char *text)
 {
@@ -41,7 +42,10 @@ static void say(int fd, char what, const char *text)
 
 static void say_loading(void *arg, const char *name, const char *file, const char *sha256)
 {
-    say(*(int *)arg, 'L', name);
+    char text[SAID_MAX];
+
+    (void)snprintf(text, sizeof(text), "%s\n%s\n%s", name, sha256, file);
+    say(*(int *)arg, 'L', text);
 }
 
 static void open_and_close(struct fg_process *p, struct fg_config_node *c, const char *pipeline, int fd)
@@ -121,20 +125,38 @@ __attribute__((noreturn)) static void child(const struct trial *t, int fd)
 
 /* What the child said last, and the error it may have reported. */
 struct heard {
+    const struct trial *trial;
     char doing; /* 'L' loading, 'O' opening, 'D' done */
-    char plugin[SAID_MAX];
-    char error[SAID_MAX];
+    char plugin[64];
+    char error[FG_ERROR_TEXT_MAX];
 };
+
+/* "NAME\nSHA256\nPATH" */
+static void take_loading(struct heard *heard, const char *message)
+{
+    const struct fg_plugin_path *plugins = heard->trial->plugins;
+    struct fg_slice rest, name, sha256;
+    char hash[FG_SHA256_HEX_SIZE];
+
+    (void)fg_slice_cut(fg_slice_of(message), '\n', &name, &rest);
+    (void)fg_slice_cut(rest, '\n', &sha256, &rest);
+    (void)snprintf(heard->plugin, sizeof(heard->plugin), "%.*s", FG_SLICE_ARG(name));
+    (void)snprintf(hash, sizeof(hash), "%.*s", FG_SLICE_ARG(sha256));
+    if (plugins->loading)
+        plugins->loading(plugins->loading_arg, heard->plugin, rest.len ? rest.ptr : "", hash);
+}
 
 static void take_message(struct heard *heard, const char *message)
 {
     if (message[0] == 'E') {
-        (void)snprintf(heard->error, sizeof(heard->error), "%s", message + 1);
+        (void)snprintf(heard->error, sizeof(heard->error), "%.255s", message + 1);
         return;
     }
     heard->doing = message[0];
-    if (message[0] != 'D')
-        (void)snprintf(heard->plugin, sizeof(heard->plugin), "%s", message + 1);
+    if (message[0] == 'L')
+        take_loading(heard, message + 1);
+    else if (message[0] == 'O')
+        (void)snprintf(heard->plugin, sizeof(heard->plugin), "%.63s", message + 1);
 }
 
 /* Takes the whole messages out of the buffer; returns how many bytes are left in it. */
@@ -155,7 +177,7 @@ static size_t take_messages(struct heard *heard, char *buf, size_t len)
  */
 static bool listen_to(int fd, struct heard *heard)
 {
-    uint64_t end_ms = fg_clock_mono_ns(&fg_clock_system) / 1000000u + PROBE_SECONDS * 1000u;
+    uint64_t end_ms = fg_clock_mono_ns(&fg_clock_system) / 1000000u + heard->trial->timeout_ms;
     char buf[SAID_MAX];
     size_t len = 0;
 
@@ -181,8 +203,8 @@ static int judge(const struct heard *heard, bool hangs, int status, struct fg_er
     const char *doing = heard->doing == 'L' ? "loaded" : "opened";
 
     if (hangs && heard->plugin[0])
-        return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "plugin \"%s\" hangs while being %s: no end after %u s",
-                                     heard->plugin, doing, PROBE_SECONDS));
+        return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "plugin \"%s\" hangs while being %s: no end after %g s",
+                                     heard->plugin, doing, heard->trial->timeout_ms / 1000.0));
     if (!heard->plugin[0] && heard->doing != 'D' && !heard->error[0])
         return fg_raise(fg_error_set(err, FG_E_INTERNAL, 0, "the process that tries plugins ended before the first"));
     if (WIFSIGNALED(status) && heard->plugin[0])
@@ -198,7 +220,7 @@ static int judge(const struct heard *heard, bool hangs, int status, struct fg_er
 
 static int try_in_child(const struct trial *t, struct fg_error *err)
 {
-    struct heard heard = { .doing = 'L' };
+    struct heard heard = { .trial = t, .doing = 'L' };
     int fds[2], status = 0;
     bool hangs;
     pid_t pid;
@@ -226,9 +248,10 @@ static int try_in_child(const struct trial *t, struct fg_error *err)
 }
 
 int fg_config_probe(const char *path, struct fg_slice text, const char *const *sets, size_t n_sets,
-                    const struct fg_plugin_path *plugins, struct fg_error *err)
+                    const struct fg_plugin_path *plugins, uint32_t timeout_ms, struct fg_error *err)
 {
-    const struct trial t = { .file = path, .text = text, .sets = sets, .n_sets = n_sets, .plugins = plugins };
+    const struct trial t = { .file = path, .text = text, .sets = sets, .n_sets = n_sets, .plugins = plugins,
+                             .timeout_ms = timeout_ms };
 
     return fg_pass(try_in_child(&t, err));
 }
@@ -236,7 +259,7 @@ int fg_config_probe(const char *path, struct fg_slice text, const char *const *s
 int fg_plugin_probe(const struct fg_plugin_path *plugins, const char *name, struct fg_plugin_file **ret,
                     struct fg_error *err)
 {
-    const struct trial t = { .plugins = plugins, .name = name };
+    const struct trial t = { .plugins = plugins, .name = name, .timeout_ms = FG_PROBE_MS };
     int r = try_in_child(&t, err);
 
     return fg_pass(r < 0 ? r : fg_plugin_load(plugins, name, NULL, ret, err));

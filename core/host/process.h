@@ -87,14 +87,18 @@ struct fg_follow *fg_process_follow(struct fg_process *process, const char *topi
                                     void *arg, struct fg_error *err);
 void fg_follow_stop(struct fg_follow *follow);
 
+#define FG_PROBE_MS 10000u /* for all plugins of a file together */
+
 /*
  * fg_config_probe() - load and open every plugin of a file in a child process, and throw it away
+ * @plugins: its `loading` is told of the files that the child loads
+ * @timeout_ms: for all plugins together
  *
  * A plugin that crashes or hangs in its own initialisation takes the child with it, not the server.
  * Return: 0; negative with the plugin and what became of it named in err.
  */
 int fg_config_probe(const char *path, struct fg_slice text, const char *const *sets, size_t n_sets,
-                    const struct fg_plugin_path *plugins, struct fg_error *err);
+                    const struct fg_plugin_path *plugins, uint32_t timeout_ms, struct fg_error *err);
 /* fg_plugin_load() of a plugin that may crash or hang while it is loaded: tried in a child process first. */
 int fg_plugin_probe(const struct fg_plugin_path *plugins, const char *name, struct fg_plugin_file **ret,
                     struct fg_error *err);
