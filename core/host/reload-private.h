@@ -80,6 +80,7 @@ struct fg_reload_run {
     /* what it makes */
     struct fg_check *check;
     char (*hashes)[2][65]; /* unused where the check told none */
+    struct fg_config *old;  /* a reference: what ran when it was compared, whose texts the diff borrows */
     struct fg_config *next; /* a reference */
     struct fg_diff diff;
     struct fg_kafka *kafka;                /* a reference: another one; NULL: the one that is there stays */
@@ -93,10 +94,13 @@ struct fg_reload_run {
     size_t open;                           /* pipelines that are not done; one more while they are begun */
 };
 
-/* A reload that ran well so far; until it has shown that it works it can be taken back. */
+/*
+ * Reloads that ran well so far; until they have shown that they work they can be taken back. One that comes while an
+ * earlier one is on probation joins it: what is gone back to is the last configuration that is known to work.
+ */
 struct fg_reload_probation {
     bool on;
-    unsigned generation;       /* whose */
+    unsigned generation;       /* the first of them */
     struct fg_config *before;  /* a reference */
     struct fg_kafka *kafka;    /* a reference: before's; NULL: it did not change */
     uint64_t began_ns;
@@ -151,6 +155,7 @@ void fg_reload_swap(struct fg_reload_run *run); /* ends by fg_reload_end() */
 /* reload-probation.c */
 void fg_reload_probation_begin(struct fg_reload_run *run, struct fg_config *before, struct fg_kafka *kafka);
 void fg_reload_probation_end(struct fg_reload *reload);
+void fg_reload_probation_pass(struct fg_reload *reload); /* those that have committed are through */
 void fg_reload_probation_look(void *arg); /* from the loop; @arg: the reload */
 
 /* reload-report.c */

@@ -8,6 +8,7 @@
  */
 #include <stdlib.h>
 
+#include "base/assert.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "host/reload-private.h"
@@ -63,27 +64,50 @@ static void take_back(struct fg_reload *reload, const char *name, const struct f
     fg_reload_back(reload, before, kafka);
 }
 
+static void status_of(const struct fg_reload *reload, const struct fg_reload_watched *w, struct fg_pipeline_status *ret)
+{
+    const struct fg_process_pipeline *pp = fg_process_pipeline_find(reload->process, w->name);
+
+    *ret = (struct fg_pipeline_status){ .state = FG_PIPELINE_STOPPED };
+    if (pp && pp->flow)
+        fg_pipeline_status(pp->flow, ret);
+}
+
+static void pass_those_through(struct fg_reload *reload)
+{
+    struct fg_reload_probation *probation = &reload->probation;
+    struct fg_pipeline_status s;
+
+    for (size_t i = probation->n; i-- > 0;) {
+        status_of(reload, &probation->pipelines[i], &s);
+        if (s.commits > probation->pipelines[i].commits || s.state == FG_PIPELINE_STOPPED)
+            passed(probation, &probation->pipelines[i]);
+    }
+}
+
+void fg_reload_probation_pass(struct fg_reload *reload)
+{
+    if (!reload->probation.on)
+        return;
+    pass_those_through(reload);
+    if (reload->probation.n == 0)
+        fg_reload_probation_end(reload);
+}
+
 /* Looks at each that is still on probation. @last: the time is up. true: the reload is taken back. */
 static bool look(struct fg_reload *reload, bool last)
 {
     struct fg_reload_probation *probation = &reload->probation;
-    size_t i = 0;
+    struct fg_pipeline_status s;
 
-    while (i < probation->n) {
-        struct fg_reload_watched *w = &probation->pipelines[i];
-        const struct fg_process_pipeline *pp = fg_process_pipeline_find(reload->process, w->name);
-        struct fg_pipeline_status s = { .state = FG_PIPELINE_STOPPED };
-        if (pp && pp->flow)
-            fg_pipeline_status(pp->flow, &s);
-        if (!pp || s.commits > w->commits || s.state == FG_PIPELINE_STOPPED) {
-            passed(probation, w);
-            continue;
-        }
+    pass_those_through(reload);
+    for (size_t i = 0; i < probation->n; i++) {
+        const struct fg_reload_watched *w = &probation->pipelines[i];
+        status_of(reload, w, &s);
         if (is_blamed(w, &s) && (last || s.state == FG_PIPELINE_FAILED)) {
             take_back(reload, w->name, &s);
             return true;
         }
-        i++;
     }
     return false;
 }
@@ -117,28 +141,52 @@ void fg_reload_pipeline_changed(struct fg_reload *reload, const struct fg_proces
     reload->process->env->ops->timer_start(reload->probation_timer, 0);
 }
 
+/* Room for those of this reload beside those that are on probation already. */
+static void begin(struct fg_reload_run *run, struct fg_config *before, struct fg_kafka *kafka)
+{
+    struct fg_reload_probation *probation = &run->reload->probation;
+    struct fg_reload_watched *more;
+
+    if (!probation->on) {
+        *probation = (struct fg_reload_probation){
+            .on = true, .generation = run->generation, .before = before, .kafka = kafka };
+    } else {
+        fg_config_free(before);
+        if (!probation->kafka && run->diff.kafka)
+            probation->kafka = kafka; /* the first of them that had another */
+        else
+            fg_kafka_unref(kafka);
+    }
+    more = reallocarray(probation->pipelines, probation->n + run->diff.n_pipelines + 1, sizeof(*more));
+    fg_assert(more);
+    probation->pipelines = more;
+    probation->began_ns = uv_hrtime();
+}
+
+static void watch(struct fg_reload_probation *probation, const struct fg_reload_pipeline *rp)
+{
+    struct fg_reload_watched *w = find(probation, rp->d->name);
+
+    if (!w) {
+        w = &probation->pipelines[probation->n++];
+        *w = (struct fg_reload_watched){ .name = strdup(rp->d->name) };
+        fg_assert(w->name);
+    }
+    w->commits = rp->commits;
+    w->kafka = w->kafka || rp->d->how == FG_PIPELINE_REOPEN;
+}
+
 void fg_reload_probation_begin(struct fg_reload_run *run, struct fg_config *before, struct fg_kafka *kafka)
 {
     struct fg_reload *reload = run->reload;
     struct fg_reload_probation *probation = &reload->probation;
 
-    *probation = (struct fg_reload_probation){
-        .on = true,
-        .generation = run->generation,
-        .before = before,
-        .kafka = kafka,
-        .began_ns = uv_hrtime(),
-        .pipelines = fg_calloc(run->diff.n_pipelines + 1, sizeof(*probation->pipelines)),
-    };
+    begin(run, before, kafka);
     for (size_t i = 0; i < run->diff.n_pipelines; i++) {
         const struct fg_reload_pipeline *rp = &run->pipelines[i];
-        struct fg_reload_watched *w = &probation->pipelines[probation->n];
-        if ((rp->d->how != FG_PIPELINE_SWAP && rp->d->how != FG_PIPELINE_REOPEN) || rp->was_troubled)
-            continue;
-        w->name = strdup(rp->d->name);
-        w->commits = rp->commits;
-        w->kafka = rp->d->how == FG_PIPELINE_REOPEN;
-        probation->n++;
+        bool changed = rp->d->how == FG_PIPELINE_SWAP || rp->d->how == FG_PIPELINE_REOPEN;
+        if (changed && (!rp->was_troubled || find(probation, rp->d->name)))
+            watch(probation, rp);
     }
     if (probation->n == 0 || run->next->reload.probation == 0)
         fg_reload_probation_end(reload);

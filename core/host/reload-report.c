@@ -55,7 +55,9 @@ static void write_pipelines(struct fg_json_writer *w, const struct fg_reload_run
         fg_json_kv_cstr(w, "name", d->name);
         fg_json_kv_cstr(w, "how", fg_pipeline_how_name(d->how));
         if (rp && d->how != FG_PIPELINE_SAME) {
-            fg_json_kv_cstr(w, "outcome", !rp->is_done ? "running" : "done");
+            fg_json_kv_cstr(w, "outcome", !rp->is_done                        ? "running"
+                                          : run->result == FG_RELOAD_ROLLED_BACK ? "rolled-back"
+                                                                                 : "done");
             write_ms(w, "pause_ms", rp->pause_ms);
             fg_json_kv_bool(w, "drained", rp->drained);
         }
@@ -149,6 +151,27 @@ void fg_reload_report_keep(struct fg_reload *reload, const struct fg_reload_run 
     fg_buf_deinit(&buf);
 }
 
+/* In what was kept of a report; the texts in it cannot look like this, because quotes in them are escaped. */
+static void outcomes_taken_back(struct fg_reload_report *report)
+{
+    static const struct fg_slice was = FG_SLICE("\"outcome\":\"done\""), is = FG_SLICE("\"outcome\":\"rolled-back\"");
+    struct fg_slice rest = fg_slice_of(report->rest);
+    struct fg_buf buf = FG_BUF_INIT(2 * FG_RELOAD_REPORT_MAX);
+    ptrdiff_t at;
+
+    while ((at = fg_slice_find(rest, was)) >= 0) {
+        fg_buf_add(&buf, rest.ptr, (size_t)at);
+        fg_buf_add_slice(&buf, is);
+        rest = fg_slice_sub(rest, (size_t)at + was.len, rest.len);
+    }
+    fg_buf_add_slice(&buf, rest);
+    if (!buf.failed && buf.data) {
+        free(report->rest);
+        report->rest = fg_buf_steal(&buf, NULL);
+    }
+    fg_buf_deinit(&buf);
+}
+
 void fg_reload_report_take_back(struct fg_reload *reload, unsigned generation, const struct fg_error *why, double ms)
 {
     static const struct fg_metric_decl total = { "fragua_reloads_total", FG_METRIC_TYPE_COUNTER,
@@ -158,12 +181,14 @@ void fg_reload_report_take_back(struct fg_reload *reload, unsigned generation, c
     fg_metric_add(fg_metric_get(reload->process->metrics, &total, &label, 1), 1);
     for (size_t i = 0; i < reload->n_reports; i++) {
         struct fg_reload_report *report = &reload->reports[i];
-        if (report->generation != generation || report->result != FG_RELOAD_DONE)
+        if (report->generation < generation || report->result != FG_RELOAD_DONE)
             continue;
         report->result = FG_RELOAD_ROLLED_BACK;
         report->probation_ms = ms;
         free(report->error);
         report->error = strdup(why->text);
+        if (report->rest)
+            outcomes_taken_back(report);
     }
 }
 

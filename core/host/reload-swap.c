@@ -284,6 +284,7 @@ void fg_reload_swap(struct fg_reload_run *run)
 {
     struct fg_process *p = run->reload->process;
 
+    fg_reload_probation_pass(run->reload);
     fg_reload_phase(run, FG_RELOAD_SWAP);
     run->before = p->config;
     p->config = fg_config_ref(run->next);

@@ -44,6 +44,7 @@ static void run_free(struct fg_reload_run *run)
 {
     fg_diff_deinit(&run->diff);
     fg_config_free(run->next);
+    fg_config_free(run->old);
     fg_conf_faults_deinit(&run->faults);
     fg_buf_deinit(&run->text);
     free(run->hashes);
@@ -151,7 +152,8 @@ static void compare(struct fg_reload_run *run)
 
     fg_reload_phase(run, FG_RELOAD_DIFF);
     fg_config_secrets(run->next, hide_secret, p->log);
-    fg_diff_make(p->config, run->next, p->role, &run->diff);
+    run->old = fg_config_ref(p->config);
+    fg_diff_make(run->old, run->next, p->role, &run->diff);
     if (fg_diff_empty(&run->diff)) {
         fg_reload_end(run, FG_RELOAD_UNCHANGED);
         return;
@@ -266,11 +268,8 @@ static void begin_next(void *arg)
         compare(run);
         return;
     }
-    if (!run->dry) {
-        fg_reload_probation_end(reload); /* who asks again has seen what there is */
-        if (reload->watch)
-            fg_watch_seen(reload->watch);
-    }
+    if (!run->dry && reload->watch)
+        fg_watch_seen(reload->watch);
     run->phase = FG_RELOAD_CHECK;
     check(run);
 }
