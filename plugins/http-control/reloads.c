@@ -60,9 +60,9 @@ static int status_of(int code, struct fg_slice report)
 
     if (code == FG_E_NONE)
         return 200;
-    if (fg_json_string_is(result, "refused"))
-        return 422;
-    return 500;
+    if (code == FG_E_CANCELLED)
+        return 503; /* the process stops */
+    return fg_json_string_is(result, "refused") ? 422 : 500;
 }
 
 static void on_done(void *arg, int code, struct fg_slice report)

@@ -262,6 +262,7 @@ static void a_reload_is_answered_with_what_became_of_it(void **state)
         { FG_E_NONE, "{\"generation\":2,\"result\":\"unchanged\"}", 200 },
         { FG_E_CONFIG, "{\"generation\":3,\"result\":\"refused\",\"faults\":[]}", 422 },
         { FG_E_INTERNAL, "{\"generation\":3,\"result\":\"rolled-back\"}", 500 },
+        { FG_E_CANCELLED, "{\"generation\":3,\"result\":\"refused\"}", 503 },
     };
 
     (void)state;
