@@ -50,13 +50,25 @@ class Control:
 
     def reload(self):
         """Ask by the API and wait; its report."""
-        return self.call("POST", "/v1/reload")[1]
+        known = self.known()
+        status, report = self.call("POST", "/v1/reload")
+        if status == 202:  # the plugin that was asked is replaced by this reload, and does not see its end
+            return self.wait(lambda report: self.name(report) not in known)
+        return report
 
     def hup(self):
         """Ask by SIGHUP and wait for the report of what came of it."""
-        before = self.newest()
+        known = self.known()
         self.process.signal(signal.SIGHUP)
-        return self.wait(lambda report: report != before and "signal" in report["asked_by"])
+        return self.wait(lambda report: self.name(report) not in known and "signal" in report["asked_by"])
+
+    @staticmethod
+    def name(report):
+        """What tells a report from others, and does not change while it goes on."""
+        return report["generation"], report["began_at"]
+
+    def known(self):
+        return {self.name(report) for report in self.reloads()["reloads"]}
 
     def reloads(self):
         return self.call("GET", "/v1/reloads")[1]
