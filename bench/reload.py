@@ -17,6 +17,7 @@ PER_SECOND = 100   # documents, into each of the two pipelines
 QUIET_S = 15       # without reloads, for the noise
 RESTARTS = 5
 RESTART_S = 3.0    # from one restart to the next
+WARM_S = 1.0       # what is written in the first half second is not told
 AFTER_S = 0.1      # a gap may end so long after the reload
 MANY = 100         # pipelines of the large file
 MANY_RELOADS = 20
@@ -58,7 +59,7 @@ class Subject:
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}/v1/reload", data=b"", method="POST")
         with urllib.request.urlopen(request, timeout=60) as answer:
             report = json.loads(answer.read())
-        if report["result"] != "done":
+        if report.get("result") != "done":
             raise RuntimeError(f"reload: {json.dumps(report)}")
         return report, time.monotonic() - began
 
@@ -72,10 +73,11 @@ def _pipeline(stream, name):
 
 
 def _trace(stream, name, seconds):
-    """A writer and reader of one pipeline, which runs when this returns."""
+    """A writer and reader of one pipeline, which are at work when this returns."""
     process = stream.bed.start(stream.load, "trace", stream.brokers, stream.topic(f"{name}-in"),
                                stream.topic(f"{name}-out"), PER_SECOND, seconds, stdout=subprocess.PIPE, text=True)
     _line(process, "ready")
+    time.sleep(WARM_S)
     return process
 
 
