@@ -124,6 +124,8 @@ static void slot_free(struct fg_slot *slot)
 {
     fg_list_remove(&slot->link);
     fg_list_remove(&slot->queue);
+    if (slot->job)
+        fg_flow_job_forget(slot->job);
     items_free(slot);
     fg_record_unref(slot->in);
     unreserve(slot);
@@ -178,6 +180,59 @@ void fg_flow_forget(struct fg_pipeline *p)
     p->n_to_work = p->n_to_sink = 0;
 }
 
+static struct fg_slot *slot_at(struct fg_list *link)
+{
+    return fg_container_of(link, struct fg_slot, link);
+}
+
+static void slot_put_back(struct fg_slot *slot)
+{
+    struct fg_flow_batch *batch = slot->batch;
+    size_t bytes = fg_record_bytes(slot->in);
+
+    if (batch->release == &slot->link)
+        batch->release = slot->link.next;
+    batch->n_slots--;
+    batch->n_open -= fg_flow_slot_is_open(slot);
+    batch->bytes -= bytes;
+    batch->p->in_flight_records--;
+    batch->p->in_flight_bytes -= bytes;
+    slot_free(slot);
+}
+
+static size_t count(const struct fg_list *list)
+{
+    size_t n = 0;
+    for (const struct fg_list *l = list->next; l != list; l = l->next)
+        n++;
+    return n;
+}
+
+/* A topic's records one by one; a source's batches, because a cursor accounts for all that came with it. */
+bool fg_flow_put_back(struct fg_pipeline *p, uint64_t end)
+{
+    bool any = false;
+
+    while (!fg_list_empty(&p->batches)) {
+        struct fg_flow_batch *batch = batch_at(p->batches.prev);
+        if (batch == p->publishing || fg_list_empty(&batch->slots) || slot_at(batch->slots.prev)->seq < end)
+            break;
+        if (p->c.source && slot_at(batch->slots.next)->seq < end)
+            break;
+        any = true;
+        while (!fg_list_empty(&batch->slots) && slot_at(batch->slots.prev)->seq >= end)
+            slot_put_back(slot_at(batch->slots.prev));
+        if (batch->n_slots)
+            break;
+        fg_flow_batch_free(batch);
+    }
+    p->n_to_work = count(&p->to_work);
+    p->n_to_sink = count(&p->to_sink);
+    if (any)
+        fg_budget_wake(p->c.budget);
+    return any;
+}
+
 /*
  * Early: nothing came for a while, and committing once more is no burden. When the input is held back nothing can come:
  * then that says something only if all is done.
@@ -193,11 +248,6 @@ static bool is_dry(struct fg_pipeline *p, const struct fg_flow_batch *batch)
         return true;
     fg_flow_due(p, at_ms);
     return false;
-}
-
-static struct fg_slot *slot_at(struct fg_list *link)
-{
-    return fg_container_of(link, struct fg_slot, link);
 }
 
 static void move_slot(struct fg_slot *slot, struct fg_flow_batch *to)

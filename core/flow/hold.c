@@ -78,11 +78,59 @@ static void forgive(struct fg_pipeline *p)
 
 /* ---- holding ---- */
 
+/* Nothing would be gained by handling it once more: the sink has answered, or without one, a worker has it or had it. */
+static bool is_begun(const struct fg_pipeline *p, const struct fg_slot *slot)
+{
+    if (!p->c.sink)
+        return slot->job || slot->state != FG_SLOT_WORK;
+    for (size_t i = 0; i < slot->n_items; i++)
+        if (slot->items[i].answered)
+            return true;
+    return false;
+}
+
+/* Behind the last record that was begun with, by its number. */
+static uint64_t end_of_begun(const struct fg_pipeline *p)
+{
+    uint64_t end = 0;
+
+    for (const struct fg_list *l = p->deliveries.next; l != &p->deliveries; l = l->next) {
+        const struct fg_delivery *d = fg_container_of(l, struct fg_delivery, link);
+        for (size_t i = 0; i < d->n; i++)
+            if (d->entries[i].item && d->entries[i].item->slot->seq >= end)
+                end = d->entries[i].item->slot->seq + 1;
+    }
+    for (const struct fg_list *b = p->batches.next; b != &p->batches; b = b->next) {
+        const struct fg_flow_batch *batch = fg_container_of(b, struct fg_flow_batch, link);
+        for (const struct fg_list *l = batch->slots.next; l != &batch->slots; l = l->next) {
+            const struct fg_slot *slot = fg_container_of(l, struct fg_slot, link);
+            if (slot->seq >= end && (batch == p->publishing || is_begun(p, slot)))
+                end = slot->seq + 1;
+        }
+    }
+    return end;
+}
+
+/*
+ * Thousands of records may wait for a sink that answers a few at a time: a reload does not wait for them too. What is
+ * behind those that were begun with is put back and read again afterwards. A source without a sink is not asked once
+ * more for what the transforms soon have done.
+ */
+static void put_back(struct fg_pipeline *p)
+{
+    if ((p->c.source && !p->c.sink) || !fg_flow_put_back(p, end_of_begun(p)))
+        return;
+    p->resync = true;
+    if (p->fill)
+        p->fill->voided = true; /* it goes on behind what is put back */
+}
+
 void fg_pipeline_hold(struct fg_pipeline *p, uint32_t drain_ms, void (*held)(void *arg, bool drained), void *arg)
 {
     fg_assert(p->hold.state == FG_HOLD_NONE);
     p->hold.state = FG_HOLD_DRAINING;
     p->hold.deadline_ms = fg_env_now_ms(p->env) + drain_ms;
+    p->hold.is_new = true;
     p->hold.forgot = false;
     p->hold.held = held;
     p->hold.arg = arg;
@@ -117,6 +165,11 @@ void fg_pipeline_release(struct fg_pipeline *p)
 void fg_flow_step_hold(struct fg_pipeline *p)
 {
     if (p->hold.state != FG_HOLD_DRAINING || !p->n_batches)
+        return;
+    if (p->hold.is_new && p->assignment == FG_ASSIGN_WORKING)
+        put_back(p);
+    p->hold.is_new = false;
+    if (!p->n_batches)
         return;
     if (p->now_ms < p->hold.deadline_ms) {
         fg_flow_due(p, p->hold.deadline_ms);

@@ -83,7 +83,7 @@ static void message(struct fg_pipeline *p, struct fg_bus_message *m)
     /* seen is enough: what is dropped here while going back must be read again */
     if (partition && p->assignment == FG_ASSIGN_WORKING && partition->restart < 0)
         partition->restart = m->offset;
-    if (!partition || !fg_flow_accepts(p)) {
+    if (!partition || !fg_flow_accepts(p) || p->resync) {
         p->resync = p->resync || p->hold.state == FG_HOLD_HELD; /* the others are read again in any case */
         fg_bus_message_free(m);
         return;
@@ -102,7 +102,7 @@ static void end(struct fg_pipeline *p, const struct fg_bus_position *position)
 
 static void take(struct fg_pipeline *p, bool room)
 {
-    if (p->resync && fg_flow_accepts(p))
+    if (p->resync && p->hold.state == FG_HOLD_NONE && fg_flow_accepts(p))
         rewind_to_restart(p);
     hold(p, !room);
 }

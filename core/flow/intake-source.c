@@ -207,7 +207,7 @@ static void take(struct fg_pipeline *p, bool room)
         assign_new(p);
     }
     fg_flow_due(p, p->rescan_ms);
-    if (p->resync)
+    if (p->resync && p->hold.state == FG_HOLD_NONE)
         p->intake->rewind(p);
     if (!room || p->fill || p->fail)
         return;

@@ -9,7 +9,7 @@
  * Glossary, beyond pipeline.h:
  *   phase     what the pipeline has open towards Kafka
  *   step      one function of advance(): does what can be done now, and says by fg_flow_due() when to look again
- *   forget    drop everything in flight; the epoch moves on, so that late answers of workers are known as such
+ *   forget    drop everything in flight; what is on a worker is told so, and the epoch moves on
  *   recover   after a forget: wait for the publish under way, then take the input back to its last committed position
  *   unsure    while recovering: the producer died in a commit, so Kafka must be asked which position that is
  *   mark      what is left beside the group's offsets to count attempts over the ends of processes, see marks.c
@@ -85,6 +85,7 @@ struct fg_slot {
     uint64_t arrived_ms;
     size_t reserved; /* charged for what it may become, until it has ended */
     enum fg_slot_state state;
+    struct fg_flow_job *job; /* stages.c's, on a worker; NULL: none */
     unsigned attempts; /* at transform number `stage` */
     size_t stage;
     uint64_t due_ms;        /* in work_retries: not before */
@@ -210,7 +211,7 @@ struct fg_flow_stages {
 
 enum fg_flow_hold {
     FG_HOLD_NONE,
-    FG_HOLD_DRAINING, /* nothing more is asked for; what is in flight ends */
+    FG_HOLD_DRAINING, /* nothing more is asked for; what a stage has in hand ends, the rest is put back */
     FG_HOLD_HELD,     /* no batch is there, and none is made */
 };
 
@@ -306,6 +307,7 @@ struct fg_pipeline {
 
     struct {
         enum fg_flow_hold state;
+        bool is_new; /* not yet looked at by a step */
         bool forgot; /* something in flight, while draining */
         uint64_t deadline_ms;
         void (*held)(void *arg, bool drained);
@@ -478,7 +480,11 @@ void fg_flow_slot_refused(struct fg_slot *slot, const struct fg_error *err); /* 
 struct fg_flow_move *fg_flow_move_set(struct fg_list *moves, struct fg_slice key, struct fg_slice value);
 void fg_flow_moves_free(struct fg_list *moves);
 
+/* Takes records that came in as number `end` or later out again, as far as the input can go back; false: none. */
+bool fg_flow_put_back(struct fg_pipeline *p, uint64_t end);
+
 /* stages.c, deliver.c, commit.c, outgoing.c */
+void fg_flow_job_forget(struct fg_flow_job *job); /* its slot goes */
 void fg_flow_step_work(struct fg_pipeline *p);
 void fg_flow_step_deliver(struct fg_pipeline *p);
 void fg_flow_deliver_forget(struct fg_pipeline *p); /* cancels every delivery */

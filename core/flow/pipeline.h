@@ -118,9 +118,10 @@ struct fg_pipeline_stages {
 
 /*
  * fg_pipeline_hold() - bring the pipeline to the end of a batch and keep it there
- * @drain_ms: finish and commit what is in flight, at most so long; 0: give it up at once. What is not committed then is
- *            forgotten and read again later; whether a commit under way counts is asked of Kafka
- * @held: once, never from inside this call: no batch is there. @drained: nothing was forgotten on the way. It does not
+ * @drain_ms: finish and commit what a stage has in hand, at most so long; 0: give it up at once. What is not committed
+ *            then is forgotten and read again later; whether a commit under way counts is asked of Kafka. Records that
+ *            only wait, for the sink or a worker, are not waited for: they are read again in any case
+ * @held: once, never from inside this call: no batch is there. @drained: nothing begun with was forgotten. It does not
  *        wait for anything else: not for Kafka, the sink, a worker, an assignment, the end of a back-off
  *
  * In any state of the pipeline, which shows as before; start(), stop(), pause() and resume() work as ever, and held()

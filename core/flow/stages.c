@@ -8,8 +8,8 @@
 
 #define WORKS_PER_WORKER 2u /* pieces of work out at a time: one runs, one is at hand */
 
-struct job {
-    struct fg_slot *slot; /* looked at on the loop only, and only in the same epoch */
+struct fg_flow_job {
+    struct fg_slot *slot; /* looked at on the loop only; NULL: it is gone, nobody wants the result */
     struct fg_record *in; /* owned reference */
     struct fg_emit out;   /* what it became */
     enum fg_verdict verdict;
@@ -21,12 +21,11 @@ struct flow_work {
     struct fg_work work;
     struct fg_pipeline *p; /* outlives it: works_out counts */
     struct fg_flow_stages *set; /* as well */
-    uint64_t epoch;
     size_t n;
-    struct job jobs[];
+    struct fg_flow_job jobs[];
 };
 
-static void run_job(const struct fg_flow_stages *set, struct job *job, unsigned worker)
+static void run_job(const struct fg_flow_stages *set, struct fg_flow_job *job, unsigned worker)
 {
     job->verdict =
         fg_chain_run(set->transforms, set->n_transforms, worker, job->in, &job->out, &job->stage, &job->err);
@@ -54,7 +53,7 @@ void fg_flow_slot_items(struct fg_slot *slot, struct fg_record **records, size_t
     }
 }
 
-static void retry(struct fg_slot *slot, const struct job *job)
+static void retry(struct fg_slot *slot, const struct fg_flow_job *job)
 {
     struct fg_pipeline *p = slot->batch->p;
     const struct fg_stage *stage = &p->c.transforms[job->stage];
@@ -71,11 +70,12 @@ static void retry(struct fg_slot *slot, const struct job *job)
     fg_list_append(&p->work_retries, &slot->queue);
 }
 
-static void come_home(struct fg_slot *slot, struct job *job)
+static void come_home(struct fg_slot *slot, struct fg_flow_job *job)
 {
     struct fg_pipeline *p = slot->batch->p;
     const struct fg_stage *stage = &p->c.transforms[job->stage];
 
+    slot->job = NULL;
     if (job->err.fatal) {
         fg_flow_fail(p, stage->node, &job->err); /* the slot waits for its end, which is near */
         return;
@@ -100,6 +100,11 @@ static void come_home(struct fg_slot *slot, struct job *job)
     }
 }
 
+void fg_flow_job_forget(struct fg_flow_job *job)
+{
+    job->slot = NULL;
+}
+
 static void done(struct fg_work *work)
 {
     struct flow_work *w = fg_container_of(work, struct flow_work, work);
@@ -108,14 +113,14 @@ static void done(struct fg_work *work)
     p->works_out--;
     w->set->works_out--;
     for (size_t i = 0; i < w->n; i++) {
-        struct job *job = &w->jobs[i];
-        if (w->epoch == p->epoch)
+        struct fg_flow_job *job = &w->jobs[i];
+        if (job->slot)
             come_home(job->slot, job);
+        else
+            fg_budget_wake(p->c.budget);
         fg_emit_deinit(&job->out);
         fg_record_unref(job->in);
     }
-    if (w->epoch != p->epoch)
-        fg_budget_wake(p->c.budget);
     free(w);
     fg_flow_kick(p);
 }
@@ -136,7 +141,7 @@ static struct fg_slot *next_slot(struct fg_pipeline *p)
 static void submit(struct fg_pipeline *p)
 {
     size_t cap = p->n_to_work < FG_FLOW_WORK_RECORDS ? p->n_to_work : FG_FLOW_WORK_RECORDS;
-    struct flow_work *w = fg_calloc(1, sizeof(*w) + cap * sizeof(struct job));
+    struct flow_work *w = fg_calloc(1, sizeof(*w) + cap * sizeof(struct fg_flow_job));
     struct fg_slot *slot;
     size_t bytes = 0;
 
@@ -144,11 +149,11 @@ static void submit(struct fg_pipeline *p)
     w->work.done = done;
     w->p = p;
     w->set = p->set;
-    w->epoch = p->epoch;
     while (w->n < cap && bytes < FG_FLOW_WORK_BYTES && (slot = next_slot(p))) {
-        struct job *job = &w->jobs[w->n++];
+        struct fg_flow_job *job = &w->jobs[w->n++];
         fg_list_remove(&slot->queue);
         job->slot = slot;
+        slot->job = job;
         job->in = fg_record_ref(slot->in);
         bytes += fg_record_bytes(slot->in);
         p->n_to_work--;

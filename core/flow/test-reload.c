@@ -11,68 +11,13 @@
 #include "../../test/model/rig-versions.h"
 #include "base/str.h"
 
-/* A reload as the host does it. */
-struct reload {
-    struct rig *rig;
-    struct rig_version *old, *new; /* new NULL: nothing is swapped */
-    bool stay;                     /* held() does nothing */
-    unsigned n_held, n_released;
-    bool drained;
-    uint64_t asked_ms, held_ms;
-};
-
 static struct rig rig;
 static struct rig_version v1, v2, v3;
-static struct reload reload;
-
-static void released(void *arg)
-{
-    struct reload *r = arg;
-    struct fg_batch *fill = r->old->fill;
-
-    r->n_released++;
-    r->old->released = true;
-    r->old->fill = NULL;
-    if (fill) /* as its stop() does */
-        fg_batch_cancel(fill, NULL);
-}
-
-static void swap(struct reload *r)
-{
-    assert_int_equal(rig_status(r->rig).batches, 0);
-    fg_pipeline_swap(r->rig->pipeline, rig_version_stages(r->new), released, r);
-    assert_int_equal(r->n_released, 0); /* never from inside */
-}
-
-static void held(void *arg, bool drained)
-{
-    struct reload *r = arg;
-
-    r->n_held++;
-    r->drained = drained;
-    r->held_ms = r->rig->sim.now_ms;
-    if (r->stay)
-        return;
-    if (r->new)
-        swap(r);
-    fg_pipeline_release(r->rig->pipeline);
-}
+static struct rig_reload reload;
 
 static void begin(struct rig_version *old, struct rig_version *new, uint32_t drain_ms)
 {
-    reload = (struct reload){.rig = &rig, .old = old, .new = new, .asked_ms = rig.sim.now_ms};
-    fg_pipeline_hold(rig.pipeline, drain_ms, held, &reload);
-    assert_int_equal(reload.n_held, 0); /* never from inside */
-}
-
-static bool was_held(void *arg)
-{
-    return reload.n_held > 0;
-}
-
-static bool was_released(void *arg)
-{
-    return reload.n_released > 0;
+    rig_reload_begin(&reload, &rig, old, new, drain_ms);
 }
 
 static void rig_up(uint64_t seed, bool transform, bool sink)
@@ -149,7 +94,7 @@ static void under_load_nothing_is_lost_or_twice_and_no_handle_is_opened(void **s
         put_some(&n);
         sim_run_for(&rig.sim, 200);
         begin(&v1, &v2, 5000);
-        assert_true(sim_run_until(&rig.sim, 5000, was_released, NULL));
+        assert_true(rig_reload_until_released(&reload, 5000));
         assert_true(reload.drained);
         if (reload.held_ms - reload.asked_ms > longest)
             longest = reload.held_ms - reload.asked_ms;
@@ -179,7 +124,7 @@ static void a_hold_without_a_swap_changes_nothing(void **state)
     changed = rig.n_changed;
     begin(&v1, NULL, 1000);
     reload.stay = true;
-    assert_true(sim_run_until(&rig.sim, 100, was_held, NULL));
+    assert_true(rig_reload_until_held(&reload, 100));
     rig_put_numbered(&rig, 40, 80);
     sim_run_for(&rig.sim, 3000);
     assert_int_equal(model_count(model_topic(&rig.bus, "out", 1)), 40);
@@ -201,7 +146,7 @@ static void a_sink_that_hangs_is_left_at_the_deadline(void **state)
     sim_run_for(&rig.sim, 2000);
     assert_true(v1.n_asked > 0);
     begin(&v1, &v2, 300);
-    assert_true(sim_run_until(&rig.sim, 1000, was_released, NULL));
+    assert_true(rig_reload_until_released(&reload, 1000));
     assert_false(reload.drained);
     assert_int_equal(reload.held_ms, reload.asked_ms + 300);
     assert_int_equal(v1.n_asked, 0);
@@ -220,7 +165,7 @@ static void at_once_gives_up_what_is_in_flight(void **state)
     rig_put_numbered(&rig, 0, 40);
     sim_run_for(&rig.sim, 2000);
     begin(&v1, &v2, 0);
-    assert_true(sim_run_until(&rig.sim, 10, was_released, NULL));
+    assert_true(rig_reload_until_released(&reload, 10));
     assert_false(reload.drained);
     assert_int_equal(reload.held_ms, reload.asked_ms);
     assert_true(rig_until_count(&rig, "out", 40, 1000)); /* no back-off */
@@ -228,13 +173,43 @@ static void at_once_gives_up_what_is_in_flight(void **state)
     rig_down();
 }
 
+/* A service that answers in 20 ms, and a thousand records before it. */
+static void records_that_wait_are_not_waited_for(void **state)
+{
+    for (uint64_t seed = 1; seed <= 4; seed++) {
+        rig_up(seed, seed % 2, true);
+        rig.config.commit_records = 500;
+        rig.limits = (struct fg_sink_limits){1, 1u << 20, 8};
+        v1.answer_ms = v2.answer_ms = 20;
+        rig_open(&rig);
+        rig_put_numbered(&rig, 0, 1200);
+        sim_run_for(&rig.sim, 1000 + seed * 37);
+        assert_true(rig_status(&rig).in_flight_records > 500);
+        begin(&v1, &v2, 5000);
+        assert_true(rig_reload_until_released(&reload, 1000));
+        assert_true(reload.drained);
+        assert_in_range(reload.held_ms - reload.asked_ms, 1, 50);
+        assert_int_equal(v1.n_cancelled, 0);
+        print_message("held after %u ms", (unsigned)(reload.held_ms - reload.asked_ms));
+        while (!v2.n_delivered && rig.sim.now_ms < reload.asked_ms + 1000)
+            sim_run_for(&rig.sim, 1);
+        print_message(", the next answer after %u ms\n", (unsigned)(rig.sim.now_ms - reload.asked_ms));
+        assert_true(rig_until_count(&rig, "out", 1200, 20000));
+        sim_run_for(&rig.sim, 1000);
+        expect_once(1200);
+        assert_int_equal(v1.n_delivered + v2.n_delivered, 1200); /* nobody was asked twice */
+        rig_down();
+    }
+}
+
 /* Its stages are used until it comes back, by it alone. */
 static void a_worker_that_hangs_keeps_the_old_stages_and_nothing_else(void **state)
 {
+    bool sink = !*state; /* then what a worker has is not begun with, and not waited for */
     struct rig_workers workers;
     unsigned applied;
 
-    rig_up(5, true, true);
+    rig_up(5, true, sink);
     rig_workers_init(&workers, &rig);
     workers.hang = true;
     rig_open(&rig);
@@ -243,8 +218,9 @@ static void a_worker_that_hangs_keeps_the_old_stages_and_nothing_else(void **sta
     assert_false(fg_list_empty(&workers.hung));
     workers.hang = false;
     begin(&v1, &v2, 50);
-    assert_true(sim_run_until(&rig.sim, 1000, was_held, NULL));
-    assert_int_equal(reload.held_ms, reload.asked_ms + 50);
+    assert_true(rig_reload_until_held(&reload, 1000));
+    assert_int_equal(reload.held_ms, reload.asked_ms + (sink ? 0 : 50));
+    assert_int_equal(reload.drained, sink);
     assert_true(rig_until_count(&rig, "out", 4, 5000));
     rig_put_numbered(&rig, 4, 40);
     assert_true(rig_until_count(&rig, "out", 40, 5000));
@@ -252,7 +228,7 @@ static void a_worker_that_hangs_keeps_the_old_stages_and_nothing_else(void **sta
     assert_int_equal(v1.n_applied, 0);
     applied = v2.n_applied;
     rig_workers_let_go(&workers);
-    assert_true(sim_run_until(&rig.sim, 1000, was_released, NULL));
+    assert_true(rig_reload_until_released(&reload, 1000));
     assert_int_equal(v1.n_applied, 4); /* the stages that it was made with */
     assert_int_equal(v2.n_applied, applied);
     sim_run_for(&rig.sim, 1000);
@@ -264,7 +240,7 @@ static void a_worker_that_hangs_keeps_the_old_stages_and_nothing_else(void **sta
 static void swaps_are_released_in_their_order(void **state)
 {
     struct rig_workers workers;
-    struct reload first;
+    struct rig_reload first;
 
     rig_up(6, true, true);
     rig_workers_init(&workers, &rig);
@@ -275,18 +251,18 @@ static void swaps_are_released_in_their_order(void **state)
     workers.hang = false;
     begin(&v3, &v2, 0);
     reload.stay = true;
-    assert_true(sim_run_until(&rig.sim, 100, was_held, NULL));
+    assert_true(rig_reload_until_held(&reload, 100));
     first = reload;
     v3.stages = *rig_version_stages(&v2);
     v3.stages.transforms = &v1.transform; /* stays, the sink does not */
-    fg_pipeline_swap(rig.pipeline, &v3.stages, released, &first);
+    fg_pipeline_swap(rig.pipeline, &v3.stages, rig_reload_released, &first);
     reload.old = &v1;
-    swap(&reload);
+    rig_reload_swap(&reload);
     fg_pipeline_release(rig.pipeline);
     assert_true(rig_until_count(&rig, "out", 4, 5000));
     assert_int_equal(first.n_released + reload.n_released, 0);
     rig_workers_let_go(&workers);
-    assert_true(sim_run_until(&rig.sim, 1000, was_released, NULL));
+    assert_true(rig_reload_until_released(&reload, 1000));
     assert_int_equal(first.n_released, 1);
     expect_once(4);
     rig_down();
@@ -302,7 +278,7 @@ static void brokers_that_are_away_hold_nothing_up(void **state)
         rig.bus.away = true;
         sim_run_for(&rig.sim, seed * 3);
         begin(&v1, &v2, 100);
-        assert_true(sim_run_until(&rig.sim, 1000, was_held, NULL));
+        assert_true(rig_reload_until_held(&reload, 1000));
         assert_true(reload.held_ms <= reload.asked_ms + 100);
         sim_run_for(&rig.sim, seed % 2 ? 300 : 20000);
         rig.bus.away = false;
@@ -342,7 +318,7 @@ static void a_commit_under_way_at_the_deadline_is_asked_for(void **state)
         assert_true(sim_run_until(&rig.sim, 5000, is_committing, &before));
         sim_run_for(&rig.sim, seed * 7 % 300);
         begin(&v1, &v2, (uint32_t)(seed % 20));
-        assert_true(sim_run_until(&rig.sim, 1000, was_held, NULL));
+        assert_true(rig_reload_until_held(&reload, 1000));
         assert_true(reload.held_ms <= reload.asked_ms + seed % 20);
         assert_true(rig_until_count(&rig, "out", 60, 60000));
         sim_run_for(&rig.sim, 5000);
@@ -368,7 +344,7 @@ static void a_commit_of_offsets_alone_is_asked_for_too(void **state)
     rig_put_numbered(&rig, 40, 60);
     sim_run_for(&rig.sim, 700);
     begin(&v1, &v2, 0);
-    assert_true(sim_run_until(&rig.sim, 10, was_released, NULL));
+    assert_true(rig_reload_until_released(&reload, 10));
     sim_run_for(&rig.sim, 6000);
     rig_put_numbered(&rig, 60, 80);
     sim_run_for(&rig.sim, 3000);
@@ -393,13 +369,13 @@ static void an_outage_ends_with_its_sink_and_goes_on_with_the_same_one(void **st
         v1.retry_after_ms = 0;
         begin(&v1, &v2, 10);
         reload.stay = true;
-        assert_true(sim_run_until(&rig.sim, 1000, was_held, NULL));
+        assert_true(rig_reload_until_held(&reload, 1000));
         if (same) {
             v2.stages = *rig_version_stages(&v2);
             v2.stages.sink = &v1.sink;
             fg_pipeline_swap(rig.pipeline, &v2.stages, NULL, NULL);
         } else {
-            swap(&reload);
+            rig_reload_swap(&reload);
         }
         fg_pipeline_release(rig.pipeline);
         if (!same)
@@ -425,7 +401,7 @@ static void what_failed_by_a_stage_is_tried_again_at_once(void **state)
     assert_true(rig_until_state(&rig, FG_PIPELINE_FAILED, 5000));
     sim_run_for(&rig.sim, 60000);
     begin(&v1, &v2, 1000);
-    assert_true(sim_run_until(&rig.sim, 100, was_released, NULL));
+    assert_true(rig_reload_until_released(&reload, 100));
     assert_true(rig_until_count(&rig, "out", 8, 6000));
     assert_int_equal(rig_status(&rig).state, FG_PIPELINE_RUNNING);
     expect_once(8);
@@ -439,7 +415,7 @@ static void it_is_held_in_any_state(void **state)
     rig_open(&rig);
     sim_run_for(&rig.sim, 3000);
     begin(&v1, &v2, 5000);
-    assert_true(sim_run_until(&rig.sim, 100, was_released, NULL));
+    assert_true(rig_reload_until_released(&reload, 100));
     assert_true(reload.drained);
     rig.bus.away = false;
     assert_true(rig_until_state(&rig, FG_PIPELINE_RUNNING, 60000));
@@ -448,7 +424,7 @@ static void it_is_held_in_any_state(void **state)
     fg_pipeline_pause(rig.pipeline);
     assert_true(rig_until_state(&rig, FG_PIPELINE_PAUSED, 1000));
     begin(&v2, &v3, 5000);
-    assert_true(sim_run_until(&rig.sim, 100, was_released, NULL));
+    assert_true(rig_reload_until_released(&reload, 100));
     rig_put_numbered(&rig, 8, 16);
     sim_run_for(&rig.sim, 1000);
     assert_int_equal(model_count(model_topic(&rig.bus, "out", 1)), 8);
@@ -472,8 +448,8 @@ static void never_started_it_is_held_too(void **state)
     assert_int_equal(fg_pipeline_new(&rig.config, &rig.pipeline, &err), 0);
     begin(&v1, &v2, 5000);
     reload.stay = true;
-    assert_true(sim_run_until(&rig.sim, 100, was_held, NULL));
-    swap(&reload);
+    assert_true(rig_reload_until_held(&reload, 100));
+    rig_reload_swap(&reload);
     rig.pipeline = fg_pipeline_free(rig.pipeline); /* what was swapped out is told of in any case */
     assert_int_equal(reload.n_released, 1);
     rig_deinit(&rig);
@@ -492,9 +468,9 @@ static void an_operator_stops_and_starts_it_meanwhile(void **state)
         begin(&v1, &v2, 60000);
         reload.stay = true;
         if (while_held)
-            assert_true(sim_run_until(&rig.sim, 1000, was_held, NULL));
+            assert_true(rig_reload_until_held(&reload, 1000));
         if (while_held && swapped)
-            swap(&reload);
+            rig_reload_swap(&reload);
         fg_pipeline_stop(rig.pipeline, false, NULL, NULL);
         assert_true(rig_until_state(&rig, FG_PIPELINE_STOPPED, 5000)); /* stop_ms is 3000 */
         sim_run_for(&rig.sim, 10);
@@ -506,7 +482,7 @@ static void an_operator_stops_and_starts_it_meanwhile(void **state)
         assert_int_equal(model_count(model_topic(&rig.bus, "out", 1)), while_held ? 8 : 0); /* held still */
         v1.hangs = false;
         if (!reload.n_released)
-            swap(&reload);
+            rig_reload_swap(&reload);
         fg_pipeline_release(rig.pipeline);
         rig_put_numbered(&rig, 8, 16);
         assert_true(rig_until_count(&rig, "out", 16, 6000));
@@ -526,14 +502,14 @@ static void partitions_come_and_go_meanwhile(void **state)
         begin(&v1, &v2, round % 4 ? 2000 : 50);
         reload.stay = true;
         if (round % 2)
-            assert_true(sim_run_until(&rig.sim, 3000, was_held, NULL));
+            assert_true(rig_reload_until_held(&reload, 3000));
         model_rebalance(&rig.bus, round % 3 == 0);
         sim_run_for(&rig.sim, round * 100);
-        assert_true(sim_run_until(&rig.sim, 3000, was_held, NULL));
+        assert_true(rig_reload_until_held(&reload, 3000));
         assert_true(reload.held_ms <= reload.asked_ms + 2000);
         rig_put_numbered(&rig, 100, 120);
         sim_run_for(&rig.sim, 500);
-        swap(&reload);
+        rig_reload_swap(&reload);
         fg_pipeline_release(rig.pipeline);
         assert_true(rig_until_count(&rig, "out", 120, 30000));
         sim_run_for(&rig.sim, 1000);
@@ -559,7 +535,7 @@ static void stages_are_added_and_taken_away_and_their_counters_stay(void **state
     assert_true(rig_until_count(&rig, "out", 8, 5000));
     begin(&v1, &v2, 1000);
     reload.stay = true;
-    assert_true(sim_run_until(&rig.sim, 100, was_held, NULL));
+    assert_true(rig_reload_until_held(&reload, 100));
     two[0] = v2.transform;
     two[1] = v3.transform;
     two[1].node = "transforms.1";
@@ -568,7 +544,7 @@ static void stages_are_added_and_taken_away_and_their_counters_stay(void **state
     v2.stages.n_transforms = 2;
     v2.stages.sink = &v3.sink;
     v2.stages.commit_records = 1;
-    fg_pipeline_swap(rig.pipeline, &v2.stages, released, &reload);
+    fg_pipeline_swap(rig.pipeline, &v2.stages, rig_reload_released, &reload);
     fg_pipeline_release(rig.pipeline);
     rig_put_numbered(&rig, 8, 16);
     assert_true(rig_until_count(&rig, "out", 16, 5000));
@@ -581,174 +557,18 @@ static void stages_are_added_and_taken_away_and_their_counters_stay(void **state
 
     begin(&v2, NULL, 1000);
     reload.stay = true;
-    assert_true(sim_run_until(&rig.sim, 100, was_held, NULL));
+    assert_true(rig_reload_until_held(&reload, 100));
     v1.released = false;
     v3.stages = v2.stages;
     v3.stages.sink = NULL;
     v3.stages.n_transforms = 0;
-    fg_pipeline_swap(rig.pipeline, &v3.stages, released, &reload);
+    fg_pipeline_swap(rig.pipeline, &v3.stages, rig_reload_released, &reload);
     fg_pipeline_release(rig.pipeline);
     rig_put_numbered(&rig, 16, 20);
     assert_true(rig_until_count(&rig, "out", 20, 5000));
     assert_true(ends_with(rig_seen(&rig, "out", "k3", 4), "k3-4"));
     assert_int_equal((int)metric_of("transforms.0", "kept"), 16);
     rig_down();
-}
-
-/* ---- sources ---- */
-
-static unsigned totals[RIG_BOXES];
-
-static void source_up(uint64_t seed, unsigned mails)
-{
-    rig_up(seed, true, false);
-    for (size_t b = 0; b < RIG_BOXES; b++)
-        totals[b] = mails;
-    rig_version_use_source(&v1, totals);
-    v2.totals = v3.totals = totals;
-}
-
-static void more_mail(unsigned mails, struct rig_version *v)
-{
-    for (size_t b = 0; b < RIG_BOXES; b++)
-        totals[b] += mails;
-    rig_version_mail(v);
-}
-
-/* As the plugin's stop() does. */
-static void source_down(struct rig_version *v)
-{
-    struct fg_batch *fill = v->fill;
-
-    v->fill = NULL;
-    if (fill)
-        fg_batch_cancel(fill, NULL);
-    rig_down();
-}
-
-static void expect_mails(unsigned mails)
-{
-    for (size_t b = 0; b < RIG_BOXES; b++) {
-        for (unsigned i = 0; i < mails; i++) {
-            const struct model_record *r = rig_seen(&rig, "out", v1.boxes[b].name, i);
-            char want[32];
-            (void)snprintf(want, sizeof(want), "%s#%uv", v1.boxes[b].name, i);
-            assert_non_null(r);
-            assert_true(fg_slice_starts(r->value, fg_slice_of(want)));
-        }
-    }
-    assert_int_equal(model_count(model_topic(&rig.bus, "out", 1)), RIG_BOXES * mails);
-}
-
-static void a_new_source_goes_on_where_the_old_one_was_committed(void **state)
-{
-    source_up(70, 5);
-    rig_open(&rig);
-    assert_true(rig_until_count(&rig, "out", 15, 5000));
-    sim_run_for(&rig.sim, 500);
-    assert_non_null(v1.fill); /* it waits for mail */
-    begin(&v1, &v2, 1000);
-    assert_true(sim_run_until(&rig.sim, 100, was_released, NULL));
-    assert_int_equal(v1.n_revoked, RIG_BOXES);
-    assert_null(v1.fill);
-    sim_run_for(&rig.sim, 10);
-    assert_int_equal(v2.n_assigned, RIG_BOXES);
-    assert_int_equal(v2.n_rewound, 0);
-    assert_int_equal(v2.boxes[2].at, 5);
-    more_mail(3, &v2);
-    assert_true(rig_until_count(&rig, "out", 24, 5000));
-    expect_mails(8);
-    assert_int_equal(rig.bus.n_rebalances, 1);
-    source_down(&v2);
-}
-
-static void what_an_old_source_still_says_or_hands_over_does_not_count(void **state)
-{
-    struct fg_error fatal;
-    struct fg_batch *fill;
-
-    fg_error_set(&fatal, FG_E_AUTH, FG_ERROR_FATAL, "the login is gone");
-    source_up(71, 5);
-    rig_open(&rig);
-    assert_true(rig_until_count(&rig, "out", 15, 5000));
-    sim_run_for(&rig.sim, 500);
-    v1.keeps = true;
-    fill = v1.fill;
-    fg_pipeline_source_trouble(rig.pipeline, &v1, &(struct fg_error){.code = FG_E_UNAVAILABLE, .text = "away"});
-    assert_true(rig_until_state(&rig, FG_PIPELINE_TROUBLED, 100));
-    begin(&v1, &v2, 1000);
-    reload.stay = true;
-    assert_true(sim_run_until(&rig.sim, 100, was_held, NULL));
-    swap(&reload);
-    fg_pipeline_release(rig.pipeline);
-    v1.fill = NULL; /* its stop() takes its time */
-    assert_true(sim_run_until(&rig.sim, 100, was_released, NULL));
-    totals[0]++;
-    v1.boxes[0].mine = true;
-    v1.fill = fill; /* void, and belongs to nobody: it may be filled and handed over all the same */
-    rig_version_mail(&v1);
-    fg_pipeline_source_trouble(rig.pipeline, &v1, &fatal);
-    rig_version_mail(&v2);
-    assert_true(rig_until_count(&rig, "out", 16, 5000));
-    sim_run_for(&rig.sim, 500);
-    assert_int_equal(rig_status(&rig).state, FG_PIPELINE_RUNNING);
-    assert_true(ends_with(rig_seen(&rig, "out", "box0", 5), "v2v2"));
-    assert_int_equal(model_count(model_topic(&rig.bus, "out", 1)), 16);
-    source_down(&v2);
-}
-
-/* Only transforms are swapped: the source keeps what it has, and what it hands over while held is asked for again. */
-static void a_source_that_stays_is_not_disturbed(void **state)
-{
-    for (int late = 0; late < 2; late++) {
-        source_up(72, 5);
-        rig_open(&rig);
-        assert_true(rig_until_count(&rig, "out", 15, 5000));
-        sim_run_for(&rig.sim, 500);
-        begin(&v1, &v2, 1000);
-        reload.stay = true;
-        assert_true(sim_run_until(&rig.sim, 100, was_held, NULL));
-        if (late)
-            more_mail(1, &v1);
-        v2.stages = *rig_version_stages(&v2);
-        v2.stages.source = &v1.source;
-        fg_pipeline_swap(rig.pipeline, &v2.stages, NULL, NULL);
-        fg_pipeline_release(rig.pipeline);
-        sim_run_for(&rig.sim, 10);
-        if (!late)
-            more_mail(1, &v1);
-        assert_true(rig_until_count(&rig, "out", 18, 5000));
-        expect_mails(6);
-        assert_int_equal(v1.n_revoked, 0);
-        assert_int_equal(v1.n_assigned, RIG_BOXES);
-        assert_true(ends_with(rig_seen(&rig, "out", "box1", 5), "v1v2"));
-        source_down(&v1);
-    }
-}
-
-/* Brokers away in a commit: nobody knows where the boxes are before they are back. */
-static void a_new_source_learns_its_cursors_when_they_are_known(void **state)
-{
-    for (uint64_t seed = 100; seed < 140; seed++) {
-        source_up(seed, 5);
-        rig_open(&rig);
-        assert_true(rig_until_count(&rig, "out", 15, 5000));
-        sim_run_for(&rig.sim, 500);
-        more_mail(5, &v1);
-        sim_run_for(&rig.sim, seed % 20);
-        rig.bus.away = true;
-        sim_run_for(&rig.sim, seed % 2 ? 100 : 15000);
-        begin(&v1, &v2, 50);
-        assert_true(sim_run_until(&rig.sim, 1000, was_released, NULL));
-        assert_true(reload.held_ms <= reload.asked_ms + 50);
-        sim_run_for(&rig.sim, seed % 3 ? 100 : 30000);
-        rig.bus.away = false;
-        assert_true(rig_until_count(&rig, "out", 30, 120000));
-        sim_run_for(&rig.sim, 3000);
-        expect_mails(10);
-        assert_int_equal(v2.n_rewound, 0);
-        source_down(&v2);
-    }
 }
 
 int main(void)
@@ -758,7 +578,9 @@ int main(void)
         cmocka_unit_test(a_hold_without_a_swap_changes_nothing),
         cmocka_unit_test(a_sink_that_hangs_is_left_at_the_deadline),
         cmocka_unit_test(at_once_gives_up_what_is_in_flight),
+        cmocka_unit_test(records_that_wait_are_not_waited_for),
         cmocka_unit_test(a_worker_that_hangs_keeps_the_old_stages_and_nothing_else),
+        cmocka_unit_test_prestate(a_worker_that_hangs_keeps_the_old_stages_and_nothing_else, &rig),
         cmocka_unit_test(swaps_are_released_in_their_order),
         cmocka_unit_test(brokers_that_are_away_hold_nothing_up),
         cmocka_unit_test(a_commit_under_way_at_the_deadline_is_asked_for),
@@ -770,10 +592,6 @@ int main(void)
         cmocka_unit_test(an_operator_stops_and_starts_it_meanwhile),
         cmocka_unit_test(partitions_come_and_go_meanwhile),
         cmocka_unit_test(stages_are_added_and_taken_away_and_their_counters_stay),
-        cmocka_unit_test(a_new_source_goes_on_where_the_old_one_was_committed),
-        cmocka_unit_test(what_an_old_source_still_says_or_hands_over_does_not_count),
-        cmocka_unit_test(a_source_that_stays_is_not_disturbed),
-        cmocka_unit_test(a_new_source_learns_its_cursors_when_they_are_known),
     };
     return cmocka_run_group_tests_name("flow reload", tests, NULL, NULL);
 }

@@ -52,6 +52,32 @@ static void answer(struct rig_version *v, struct fg_delivery *d)
     }
 }
 
+/* Takes it out of those that were asked; false: it was cancelled. */
+static bool take_out(struct rig_version *v, const struct fg_delivery *delivery)
+{
+    for (size_t i = 0; i < v->n_asked; i++) {
+        if (v->asked[i] != delivery)
+            continue;
+        v->asked[i] = v->asked[--v->n_asked];
+        return true;
+    }
+    return false;
+}
+
+struct late {
+    struct rig_version *v;
+    struct fg_delivery *delivery;
+};
+
+static void answer_late(void *arg)
+{
+    struct late *late = arg;
+
+    if (take_out(late->v, late->delivery))
+        answer(late->v, late->delivery);
+    free(late);
+}
+
 static void deliver(void *self, struct fg_delivery *delivery)
 {
     struct rig_version *v = self;
@@ -60,12 +86,17 @@ static void deliver(void *self, struct fg_delivery *delivery)
     v->last_ms = v->rig->sim.now_ms;
     if (!v->first_ms)
         v->first_ms = v->last_ms;
-    if (!v->hangs) {
+    if (!v->hangs && !v->answer_ms) {
         answer(v, delivery);
         return;
     }
     fg_assert(v->n_asked < sizeof(v->asked) / sizeof(v->asked[0]));
     v->asked[v->n_asked++] = delivery;
+    if (!v->hangs) {
+        struct late *late = fg_calloc(1, sizeof(*late));
+        *late = (struct late){v, delivery};
+        sim_post(&v->rig->sim, v->answer_ms, answer_late, late);
+    }
 }
 
 static void cancel(void *self, struct fg_delivery *delivery)
@@ -73,14 +104,8 @@ static void cancel(void *self, struct fg_delivery *delivery)
     struct rig_version *v = self;
 
     fg_assert(!v->released);
-    for (size_t i = 0; i < v->n_asked; i++) {
-        if (v->asked[i] != delivery)
-            continue;
-        v->asked[i] = v->asked[--v->n_asked];
-        v->n_cancelled++;
-        return;
-    }
-    fg_assert(false); /* a delivery is cancelled that was never made */
+    fg_assert(take_out(v, delivery)); /* else it was never made */
+    v->n_cancelled++;
 }
 
 void rig_version_answer(struct rig_version *v)
@@ -254,6 +279,66 @@ const struct fg_pipeline_stages *rig_version_stages(struct rig_version *v)
         .stop_ms = c->stop_ms,
     };
     return &v->stages;
+}
+
+/* ---- reloads ---- */
+
+void rig_reload_released(void *arg)
+{
+    struct rig_reload *r = arg;
+
+    r->n_released++;
+    r->old->released = true;
+    give_back(r->old); /* as its stop() does */
+}
+
+void rig_reload_swap(struct rig_reload *r)
+{
+    fg_assert(rig_status(r->rig).batches == 0);
+    fg_pipeline_swap(r->rig->pipeline, rig_version_stages(r->new), rig_reload_released, r);
+    fg_assert(r->n_released == 0); /* never from inside */
+}
+
+static void held(void *arg, bool drained)
+{
+    struct rig_reload *r = arg;
+
+    r->n_held++;
+    r->drained = drained;
+    r->held_ms = r->rig->sim.now_ms;
+    if (r->stay)
+        return;
+    if (r->new)
+        rig_reload_swap(r);
+    fg_pipeline_release(r->rig->pipeline);
+}
+
+void rig_reload_begin(struct rig_reload *r, struct rig *rig, struct rig_version *old, struct rig_version *new,
+                      uint32_t drain_ms)
+{
+    *r = (struct rig_reload){.rig = rig, .old = old, .new = new, .asked_ms = rig->sim.now_ms};
+    fg_pipeline_hold(rig->pipeline, drain_ms, held, r);
+    fg_assert(r->n_held == 0); /* never from inside */
+}
+
+static bool was_held(void *arg)
+{
+    return ((struct rig_reload *)arg)->n_held > 0;
+}
+
+static bool was_released(void *arg)
+{
+    return ((struct rig_reload *)arg)->n_released > 0;
+}
+
+bool rig_reload_until_held(struct rig_reload *r, uint64_t limit_ms)
+{
+    return sim_run_until(&r->rig->sim, limit_ms, was_held, r);
+}
+
+bool rig_reload_until_released(struct rig_reload *r, uint64_t limit_ms)
+{
+    return sim_run_until(&r->rig->sim, limit_ms, was_released, r);
 }
 
 /* ---- workers ---- */

@@ -20,7 +20,8 @@ struct rig_version {
     unsigned n_applied;
     bool wrecked; /* the transform says that it cannot go on */
 
-    bool hangs;          /* the sink answers nothing, */
+    uint32_t answer_ms;  /* the sink takes so long; 0: it answers within the call */
+    bool hangs;          /* it answers nothing, */
     uint32_t retry_after_ms; /* or 429 with this; 0: all is well */
     struct fg_delivery *asked[64];
     size_t n_asked, n_delivered, n_cancelled;
@@ -45,6 +46,22 @@ void rig_version_use_source(struct rig_version *v, unsigned *totals);
 const struct fg_pipeline_stages *rig_version_stages(struct rig_version *v);
 void rig_version_answer(struct rig_version *v); /* all that the sink was asked and did not answer */
 void rig_version_mail(struct rig_version *v);   /* fills and submits, if it has a batch and there is mail */
+
+/* A reload as the host does it. All zeroes but for what rig_reload_begin() sets. */
+struct rig_reload {
+    struct rig *rig;
+    struct rig_version *old, *new; /* new NULL: nothing is swapped */
+    bool stay;                     /* held, it waits for the test */
+    unsigned n_held, n_released;
+    bool drained;
+    uint64_t asked_ms, held_ms;
+};
+void rig_reload_begin(struct rig_reload *r, struct rig *rig, struct rig_version *old, struct rig_version *new,
+                      uint32_t drain_ms);
+void rig_reload_swap(struct rig_reload *r);    /* while it stays */
+void rig_reload_released(void *arg);           /* for swaps of the test's own: `old` is stopped, as the host does it */
+bool rig_reload_until_held(struct rig_reload *r, uint64_t limit_ms);
+bool rig_reload_until_released(struct rig_reload *r, uint64_t limit_ms);
 
 /* Workers that the test lets go. */
 struct rig_workers {
