@@ -408,7 +408,7 @@ static const struct fg_option options[] = {
     { .key = "window", .type = FG_OPTION_INTEGER, .fallback = "500", .min = 1, .max = 100000, .unit = "records",
       .offset = offsetof(struct config, window),
       .summary = "documents and entities records kept for the API and the page" },
-    { .key = "window-bytes", .type = FG_OPTION_SIZE, .fallback = "8MiB", .min = 65536, .max = INT64_C(1) << 30,
+    { .key = "window-bytes", .type = FG_OPTION_SIZE, .fallback = "4MiB", .min = 65536, .max = INT64_C(1) << 30,
       .unit = "bytes", .offset = offsetof(struct config, window_bytes), .summary = "bytes of them at most" },
     FG_OPTION_END,
 };
