@@ -78,7 +78,7 @@ static void forgive(struct fg_pipeline *p)
 
 /* ---- holding ---- */
 
-/* Nothing would be gained by handling it once more: the sink has answered, or without one, a worker has it or had it. */
+/* It would be a pity to do it once more: the sink has answered, or without a sink, a worker has it or had it. */
 static bool is_begun(const struct fg_pipeline *p, const struct fg_slot *slot)
 {
     if (!p->c.sink)
