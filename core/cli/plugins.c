@@ -70,6 +70,8 @@ static void write_plugin(struct fg_buf *out, const struct fg_plugin_file *file, 
     }
     fg_buf_printf(out, format == FG_CONF_DOC_MARKDOWN ? "## %s\n\n%s %s: %s.\n\n" : "%s  (%s, %s)\n%s\n\n",
                   file->plugin.name, fg_kind_name(file->plugin.kind), file->plugin.version, file->plugin.summary);
+    if (format == FG_CONF_DOC_TEXT) /* the documentation in markdown is the same wherever it is made */
+        fg_buf_printf(out, "file    %s\nsha256  %s\n\n", file->path, file->sha256);
     fg_conf_doc_write(out, file->plugin.options ? file->plugin.options : no_options, format);
 }
 

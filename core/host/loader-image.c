@@ -144,8 +144,8 @@ static int copy(int from, const char *path, const char *name, unsigned ways, int
     if (reading)
         return REFUSE(FG_E_CONFIG, "cannot read \"%s\": %s", path, fg_errno_text(e));
     return REFUSE(FG_E_CONFIG,
-                  "plugin \"%s\" may run nowhere: not in memory (%s), not from \"%s\" (%s); set TMPDIR to a folder that "
-                  "is not mounted noexec", name, tried.memory ? fg_errno_text(tried.memory) : "not tried",
+                  "plugin \"%s\" may run nowhere: not in memory (%s), not from \"%s\" (%s); set TMPDIR to a folder "
+                  "that is not mounted noexec", name, tried.memory ? fg_errno_text(tried.memory) : "not tried",
                   tried.dir ? tried.dir : "", fg_errno_text(tried.copy));
 }
 

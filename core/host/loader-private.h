@@ -25,7 +25,7 @@ int fg_plugin_image_take(const char *path, const char *name, bool root_only, uns
 /* Opens a plugin file that belongs to root alone, with all folders above it; negative: says what is wrong. */
 int fg_plugin_open_of_root(const char *path, const char *name, struct fg_error *err);
 
-/* A shared object for this machine, with nothing missing at its end: dlopen() of one that is cut off ends the process. */
+/* A shared object of this machine with nothing missing at its end: dlopen() of one cut off ends the process. */
 int fg_plugin_check_elf(struct fg_slice bytes, const char *path, struct fg_error *err);
 
 /* Whether a descriptor is one that this program can use; fills in ret. */

@@ -21,7 +21,7 @@ struct fg_plugin_registry {
 void fg_plugin_registry_init(struct fg_plugin_registry *registry);
 /* Files that are loaded stay so, and are no longer found. */
 void fg_plugin_registry_deinit(struct fg_plugin_registry *registry);
-/* From here on each file is read again, once: a configuration with one plugin in 100 places reads it once. NULL allowed. */
+/* From here on each file is read again, once, in however many places its plugin stands. NULL allowed. */
 void fg_plugin_registry_round(struct fg_plugin_registry *registry);
 
 /* Where to look, in this order; the first hit counts. */
@@ -65,8 +65,8 @@ struct fg_plugin_file {
  *
  * Each refusal has its own text: no such file (with the folders searched and the nearest name), belongs to others than
  * root or can be written by them, other hash, not a shared object, of another machine, cut off, no symbol
- * `fragua_plugin`, not a plugin (magic), other ABI (both numbers), too small, unknown kind, other name, missing callback
- * (which), bad option table.
+ * `fragua_plugin`, not a plugin (magic), other ABI (both numbers), too small, unknown kind, other name, missing
+ * callback (which), bad option table.
  *
  * Return: 0 and one reference, or negative. With a registry, same content at the same path is the same file.
  */

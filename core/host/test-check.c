@@ -18,7 +18,8 @@
 #include "host/check.h"
 
 #define FINE "{\"faults\":[],\"plugins\":[{\"name\":\"p\",\"path\":\"/p.so\",\"sha256\":\"00ff\"}]}\n"
-#define WRONG "{\"faults\":[{\"file\":\"f.yaml\",\"line\":3,\"column\":5,\"message\":\"unknown \\\"key\\\"\"}],\"plugins\":[]}"
+#define WRONG                                                                                                          \
+    "{\"faults\":[{\"file\":\"f.yaml\",\"line\":3,\"column\":5,\"message\":\"unknown \\\"key\\\"\"}],\"plugins\":[]}"
 #define LONG_MS 20000u
 
 /* ---- the other side ---- */
@@ -214,7 +215,8 @@ static void each_other_end_has_its_own_words(void **state)
 {
     expect_error(try("nothing", "0"), FG_E_CONFIG, "ended early, with code 0 and without a report");
     expect_error(try("nothing", "7"), FG_E_CONFIG, "ended early, with code 7 and without a report");
-    expect_error(try("nonsense", "0"), FG_E_PROTOCOL, "ended with code 0 and reported nonsense: \"Segmentation.fault\"");
+    expect_error(try("nonsense", "0"), FG_E_PROTOCOL,
+                 "ended with code 0 and reported nonsense: \"Segmentation.fault\"");
     expect_error(try("cut", "0"), FG_E_PROTOCOL, "reported nonsense: \"{\"faults\":[],\"");
     expect_error(try("fine", "9"), FG_E_PROTOCOL, "reported 0 faults, but ended with code 9");
     expect_error(try("crash", "0"), FG_E_CONFIG, "was ended by signal 11 (Segmentation fault)");
