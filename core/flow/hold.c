@@ -148,6 +148,7 @@ void fg_pipeline_swap(struct fg_pipeline *p, const struct fg_pipeline_stages *st
     if (p->c.sink && !same_instance(p->c.sink, stages->sink))
         leave_sink(p);
     forgive(p);
+    atomic_store_explicit(&old->is_over, true, memory_order_relaxed); /* held: no record of theirs is there */
     old->released = released;
     old->arg = arg;
     fg_list_append(&p->old_sets, &old->link);

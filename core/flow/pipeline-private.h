@@ -19,6 +19,7 @@
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -205,6 +206,7 @@ struct fg_flow_stages {
     const struct fg_stage *transforms;                /* borrowed array of n_transforms */
     size_t n_transforms;
     unsigned works_out; /* pieces of work with them */
+    atomic_bool is_over; /* [any thread] nobody wants what becomes of those any more */
     fg_done_cb released;
     void *arg;
 };

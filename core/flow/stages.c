@@ -34,7 +34,8 @@ static void run_job(const struct fg_flow_stages *set, struct fg_flow_job *job, u
 static void run(struct fg_work *work, unsigned worker)
 {
     struct flow_work *w = fg_container_of(work, struct flow_work, work);
-    for (size_t i = 0; i < w->n; i++)
+
+    for (size_t i = 0; i < w->n && !atomic_load_explicit(&w->set->is_over, memory_order_relaxed); i++)
         run_job(w->set, &w->jobs[i], worker);
 }
 
