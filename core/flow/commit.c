@@ -271,7 +271,8 @@ void fg_flow_step_commit(struct fg_pipeline *p)
         return;
     if (p->needs_producer && !fg_flow_producer_ready(p))
         return;
-    if (p->mark_wanted)
+    /* in careful times what has ended is committed first: the next record may end the process */
+    if (p->mark_wanted && !(p->careful_left && is_ready(p, batch)))
         begin_mark(p);
     else if (is_ready(p, batch))
         begin_batch(p, batch);

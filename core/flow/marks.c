@@ -196,17 +196,16 @@ static int64_t position_of(const struct fg_pipeline *p, const struct fg_flow_par
     return partition->read > partition->committed ? partition->read : partition->committed;
 }
 
-/* @slot: whose name goes in; NULL: none. */
-static const char *write_mark(struct fg_pipeline *p, struct fg_flow_publish *out, unsigned starts,
-                              const struct fg_slot *slot, unsigned hits)
+/* @name: "": none */
+static const char *write_mark(struct fg_pipeline *p, struct fg_flow_publish *out, unsigned starts, const char *name,
+                              unsigned hits)
 {
-    char name[FG_FLOW_NAME_MAX], topic[40] = "";
+    char topic[40] = "";
 
     if (p->c.source)
         (void)snprintf(topic, sizeof(topic), " partitions=%d", p->cursors_partitions);
-    if (!slot)
+    if (!name[0])
         return fg_flow_publish_text(out, "fragua starts=%u%s", starts, topic);
-    name_of(slot, name);
     return fg_flow_publish_text(out, MARK_FORMAT "%s", starts, hits, name, topic);
 }
 
@@ -214,22 +213,31 @@ const char *fg_flow_mark_of_commit(struct fg_pipeline *p, struct fg_flow_publish
 {
     bool wanted = p->marks || (p->c.source && p->c.bus->traits.durable);
 
-    return wanted ? write_mark(p, out, p->careful_left ? p->starts : 1, NULL, 0) : NULL;
+    return wanted ? write_mark(p, out, p->careful_left ? p->starts : 1, "", 0) : NULL;
 }
 
 static void add_mark(struct fg_pipeline *p, struct fg_flow_batch *mark, struct fg_flow_partition *partition)
 {
     struct fg_slot *slot = p->name_wanted && partition_of(p, p->name_wanted) == partition ? p->name_wanted : NULL;
-    unsigned starts = partition->found.starts + 1;
+    unsigned starts = partition->found.starts + 1, hits = 0;
     int64_t position = position_of(p, partition);
+    char name[FG_FLOW_NAME_MAX] = "";
 
     if (!(partition->wants_mark || partition->has_name || slot) || partition->moved || position < 0)
         return;
     partition->marking = true;
     partition->has_name = slot;
+    if (slot) {
+        name_of(slot, name);
+        hits = hits_of(partition, slot) + 1;
+    } else if (!partition->marked) {
+        /* one that others named may end this process too, when its turn comes: what is known of it stays known */
+        memcpy(name, partition->found.name, sizeof(name));
+        hits = partition->found.hits;
+    }
     mark->out.offsets[mark->n_offsets++] = (struct fg_bus_position){
         partition->topic, partition->partition, position,
-        write_mark(p, &mark->out, starts, slot, slot ? hits_of(partition, slot) + 1 : 0)};
+        write_mark(p, &mark->out, starts, name, hits)};
 }
 
 /* One mark for all that wait, not one after the other as they come to the head of the queue. */

@@ -64,6 +64,34 @@ static void a_record_that_ends_processes_becomes_a_dead_letter(void **state)
     }
 }
 
+static bool is_asked(void *arg)
+{
+    return ((struct rig *)arg)->n_in_flight > 0;
+}
+
+/* Each in a partition of its own, and each ends a process at once: what is known of one is safe before the next. */
+static void three_records_that_end_processes_become_dead_letters(void **state)
+{
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct rig rig;
+        unsigned lives = 0;
+
+        rig_init(&rig, seed);
+        rig_use_sink(&rig);
+        rig.limits.records_max = 1;
+        for (int32_t partition = 0; partition < 3; partition++)
+            model_write(&rig.bus, "in", partition, fg_slice_of("k"), fg_slice_of("hang"), NULL, 0);
+        while (n_dead(&rig) < 3 && lives++ < 40) {
+            rig_open(&rig);
+            sim_run_until(&rig.sim, 3000, is_asked, &rig);
+            rig_stop(&rig, true);
+        }
+        assert_int_equal(n_dead(&rig), 3);
+        assert_in_range(lives, 8, 30);
+        rig_deinit(&rig);
+    }
+}
+
 static void a_restart_in_an_outage_is_not_the_records_fault(void **state)
 {
     struct rig rig;
@@ -180,6 +208,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_record_that_ends_processes_becomes_a_dead_letter),
+        cmocka_unit_test(three_records_that_end_processes_become_dead_letters),
         cmocka_unit_test(a_restart_in_an_outage_is_not_the_records_fault),
         cmocka_unit_test(a_commit_wipes_the_slate),
         cmocka_unit_test(restarts_without_work_leave_no_mark),
