@@ -205,13 +205,15 @@ void reloads_stop(struct control *c)
     if (c->reloads.asked)
         c->host->svc->reload_forget(c->host, c);
     c->reloads.asked = false;
-    while (c->reloads.waits) {
-        struct wait *wait = c->reloads.waits;
+    for (struct wait *wait; (wait = c->reloads.waits);) {
         struct fg_exchange *x = wait->x;
         bool dry = wait->dry;
 
         c->host->svc->reload_forget(c->host, wait);
-        wait_free(wait);
+        c->reloads.waits = wait->next;
+        if (wait->next)
+            wait->next->prev = NULL;
+        free(wait);
         if (dry)
             c->host->svc->exchange_problem(x, 503, "stopping", "the server stops; ask again");
         else
