@@ -11,31 +11,32 @@
 
 struct files {
     char folder[256];
-    char certificate[300], key[300], other_key[300], garbage[300];
+    char certificate[300], key[300], other_key[300], garbage[300], half[300], locked_key[300];
 };
 
-static void write_text(const char *path, const char *text)
+static void write_text(const char *path, const char *mode, const char *text)
 {
-    FILE *f = fopen(path, "w");
+    FILE *f = fopen(path, mode);
 
     assert_non_null(f);
     fputs(text, f);
     fclose(f);
 }
 
-static void write_key(const char *path, EVP_PKEY *key)
+static void write_key(const char *path, EVP_PKEY *key, char *password)
 {
     FILE *f = fopen(path, "w");
 
     assert_non_null(f);
-    assert_int_equal(PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL), 1);
+    assert_int_equal(PEM_write_PrivateKey(f, key, password ? EVP_aes_256_cbc() : NULL, NULL, 0, NULL, password), 1);
     fclose(f);
 }
 
-static void write_certificate(const char *path, EVP_PKEY *key)
+/* @mode: as fopen()'s; "a" makes a chain of it */
+static void write_certificate(const char *path, const char *mode, EVP_PKEY *key)
 {
     X509 *x = X509_new();
-    FILE *f = fopen(path, "w");
+    FILE *f = fopen(path, mode);
 
     assert_non_null(f);
     X509_gmtime_adj(X509_getm_notBefore(x), 0);
@@ -53,6 +54,7 @@ static int setup(void **state)
 {
     struct files *f = fg_calloc(1, sizeof(*f));
     EVP_PKEY *key = EVP_EC_gen("P-256"), *other = EVP_EC_gen("P-256");
+    char sesame[] = "sesame";
 
     snprintf(f->folder, sizeof(f->folder), "%s/fragua-test-XXXXXX",
              getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
@@ -61,10 +63,15 @@ static int setup(void **state)
     snprintf(f->key, sizeof(f->key), "%s/a.key", f->folder);
     snprintf(f->other_key, sizeof(f->other_key), "%s/b.key", f->folder);
     snprintf(f->garbage, sizeof(f->garbage), "%s/garbage.txt", f->folder);
-    write_certificate(f->certificate, key);
-    write_key(f->key, key);
-    write_key(f->other_key, other);
-    write_text(f->garbage, "-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n");
+    snprintf(f->half, sizeof(f->half), "%s/half.txt", f->folder);
+    snprintf(f->locked_key, sizeof(f->locked_key), "%s/locked.key", f->folder);
+    write_certificate(f->certificate, "w", key);
+    write_certificate(f->half, "w", key);
+    write_key(f->key, key, NULL);
+    write_key(f->other_key, other, NULL);
+    write_key(f->locked_key, key, sesame);
+    write_text(f->half, "a", "-----BEGIN CERTIFICATE-----\nMIIB\n");
+    write_text(f->garbage, "w", "-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n");
     EVP_PKEY_free(key);
     EVP_PKEY_free(other);
     *state = f;
@@ -79,6 +86,8 @@ static int teardown(void **state)
     unlink(f->key);
     unlink(f->other_key);
     unlink(f->garbage);
+    unlink(f->half);
+    unlink(f->locked_key);
     rmdir(f->folder);
     free(f);
     return 0;
@@ -145,10 +154,15 @@ static void test_certificates(void **state)
     } rows[] = {
         { { .ca = f->certificate, .certificate = f->certificate, .key = f->key }, "" },
         { { .ca = f->folder, .certificate = f->certificate, .key = f->key }, "" },
-        { { .ca = f->certificate, .certificate = f->certificate, .key = f->other_key }, "key values mismatch" },
+        { { .ca = f->certificate, .certificate = f->certificate, .key = f->other_key }, "does not fit the certificate" },
+        { { .ca = f->certificate, .certificate = f->certificate, .key = f->other_key }, f->other_key },
+        { { .ca = f->certificate, .certificate = f->half, .key = f->key }, "certificate 2 of 2" },
+        { { .ca = f->certificate, .certificate = f->half, .key = f->key }, f->half },
+        { { .ca = f->half }, f->half },
+        { { .certificate = f->certificate, .key = f->locked_key }, f->locked_key },
         { { .ca = f->certificate, .certificate = f->certificate }, "come together" },
         { { .ca = f->key }, "no PEM certificate" },
-        { { .ca = f->garbage }, "ssl.ca.pem" },
+        { { .ca = f->garbage }, f->garbage },
         { { .ca = "/nonexistent/ca.crt" }, "/nonexistent/ca.crt" },
         { { .certificate = f->certificate, .key = f->certificate }, "no PEM private key" },
     };
@@ -157,6 +171,84 @@ static void test_certificates(void **state)
         struct fg_bus_rdkafka_config config = { .tls = &rows[i].tls };
         expect(&config, rows[i].word);
     }
+}
+
+static void test_a_key_with_a_password(void **state)
+{
+    struct files *f = *state;
+    const struct fg_tls tls = { .certificate = f->certificate, .key = f->locked_key };
+    struct fg_pair password = { "ssl.key.password", "sesame" };
+    struct fg_bus_rdkafka_config config = { .tls = &tls, .properties = &password, .n_properties = 1 };
+
+    expect(&config, "");
+    password.value = "another";
+    expect(&config, f->locked_key);
+}
+
+/* All that it is made of is gone, and its files are others: its handles are as they would have been. */
+static struct fg_bus *make_and_forget(struct world *w, const struct files *f)
+{
+    char *path[3] = { strdup(f->certificate), strdup(f->certificate), strdup(f->key) };
+    char *servers = strdup("127.0.0.1:1"), *id = strdup("me"), *property[2] = { strdup("linger.ms"), strdup("7") };
+    char *user = strdup("u"), *password = strdup("geheim-42");
+    struct fg_pair pair = { property[0], property[1] };
+    struct fg_tls tls = { path[0], path[1], path[2] };
+    struct fg_bus_rdkafka_config config = { .loop = &w->loop, .bootstrap_servers = servers, .client_id = id,
+                                            .tls = &tls, .properties = &pair, .n_properties = 1,
+                                            .sasl_mechanism = "PLAIN", .sasl_username = user,
+                                            .sasl_password = fg_slice_of(password) };
+    char *all[] = { path[0], path[1], path[2], servers, id, property[0], property[1], user, password };
+    struct fg_bus *bus = NULL;
+    struct fg_error err;
+
+    if (fg_bus_rdkafka_new(&config, &bus, &err) < 0)
+        fail_msg("%s", err.text);
+    memset(&config, 0xa5, sizeof(config));
+    memset(&tls, 0xa5, sizeof(tls));
+    memset(&pair, 0xa5, sizeof(pair));
+    for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+        memset(all[i], '#', strlen(all[i]));
+        free(all[i]);
+    }
+    return bus;
+}
+
+static void expect_handles(struct world *w, struct fg_bus *bus)
+{
+    struct reader r = { 0 };
+    struct writer p;
+
+    w->bus = bus;
+    reader_open(&r, w, "g", "x");
+    writer_begin(&p, w, "t", "x");
+    until(w, r.trouble.code == FG_E_UNAVAILABLE);
+    assert_non_null(strstr(r.trouble.text, "127.0.0.1:1"));
+    reader_close(&r);
+    writer_close(&p);
+}
+
+static void test_a_bus_is_a_snapshot_of_its_configuration_and_files(void **state)
+{
+    struct files *f = *state;
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    struct fg_bus *old, *new;
+    struct world w;
+
+    world_init(&w);
+    write_certificate(f->certificate, "a", key); /* a chain */
+    old = make_and_forget(&w, f);
+    write_certificate(f->certificate, "w", key);
+    write_key(f->key, key, NULL);
+    new = make_and_forget(&w, f);
+    EVP_PKEY_free(key);
+    write_text(f->certificate, "w", "");
+    unlink(f->key);
+    expect_handles(&w, old);
+    expect_handles(&w, new);
+    w.bus = old;
+    bus_end(&w);
+    expect_handles(&w, new);
+    world_end(&w);
 }
 
 static void test_sasl(void **state)
@@ -248,6 +340,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_properties),
         cmocka_unit_test_setup_teardown(test_certificates, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_key_with_a_password, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_bus_is_a_snapshot_of_its_configuration_and_files, setup, teardown),
         cmocka_unit_test(test_sasl),
         cmocka_unit_test(test_scram_by_version),
         cmocka_unit_test(test_client_id_and_servers),

@@ -125,6 +125,85 @@ static void test_after_an_abort_every_partition_gets_another(void **state)
     world_end(&w);
 }
 
+/* ---- certificates that change ---- */
+
+static void append_file(const char *folder, const char *from, const char *to, const char *mode)
+{
+    char path[300], bytes[16384];
+    FILE *in, *out;
+    size_t n;
+
+    snprintf(path, sizeof(path), "%s/%s", folder, from);
+    in = fopen(path, "r");
+    out = fopen(to, mode);
+    assert_non_null(in);
+    assert_non_null(out);
+    n = fread(bytes, 1, sizeof(bytes), in);
+    assert_int_equal(fwrite(bytes, 1, n, out), n);
+    fclose(in);
+    fclose(out);
+}
+
+/* A bus with the certificate of `who`, followed by its authority's: a chain. The files are its own only until it is made. */
+static struct fg_bus *bus_of(struct world *w, const char *who, char paths[2][300])
+{
+    const char *folder = getenv("FRAGUA_KAFKA_TLS");
+    char name[64], ca[300];
+    const struct fg_tls tls = { .ca = ca, .certificate = paths[0], .key = paths[1] };
+    const struct fg_bus_rdkafka_config config = { .loop = &w->loop, .tls = &tls,
+                                                  .bootstrap_servers = getenv("FRAGUA_KAFKA_SSL") };
+    struct fg_bus *bus = NULL;
+    struct fg_error err;
+
+    snprintf(ca, sizeof(ca), "%s/ca/ca.crt", folder);
+    snprintf(name, sizeof(name), "%s/user.crt", who);
+    append_file(folder, name, paths[0], "w");
+    append_file(folder, "ca/ca.crt", paths[0], "a");
+    snprintf(name, sizeof(name), "%s/user.key", who);
+    append_file(folder, name, paths[1], "w");
+    if (fg_bus_rdkafka_new(&config, &bus, &err) < 0)
+        fail_msg("%s", err.text);
+    return bus;
+}
+
+static void publish_by(struct world *w, struct fg_bus *bus, const char *topic, const char *id)
+{
+    struct writer p;
+
+    w->bus = bus;
+    writer_open(&p, w, id, topic);
+    publish_one(&p, topic, NULL, NULL, NULL, FG_BUS_DONE);
+    writer_close(&p);
+}
+
+static void test_two_buses_of_files_that_changed_live_side_by_side(void **state)
+{
+    struct fg_bus *plain, *old, *new;
+    char topic[64], paths[2][300];
+    struct world w;
+
+    (void)state;
+    if (!begin(&w))
+        skip();
+    plain = w.bus;
+    make_topic(&w, "rotated", 1, topic);
+    for (int i = 0; i < 2; i++)
+        snprintf(paths[i], sizeof(paths[i]), "%s/rotated-%d-%d.pem", getenv("FRAGUA_KAFKA_DIR"), (int)getpid(), i);
+    old = bus_of(&w, "client", paths);
+    new = bus_of(&w, "client2", paths);
+    unlink(paths[0]);
+    unlink(paths[1]);
+    publish_by(&w, old, topic, "rotated-1");
+    publish_by(&w, new, topic, "rotated-2");
+    w.bus = old;
+    bus_end(&w);
+    publish_by(&w, new, topic, "rotated-3");
+    bus_end(&w);
+    w.bus = plain;
+    assert_int_equal(count_records(&w, topic), 3);
+    world_end(&w);
+}
+
 /* KIP-447: who lost the partition cannot commit for it any more, and the producer lives on. */
 static void test_cursors_and_offsets_of_an_old_generation_are_refused(void **state)
 {
@@ -355,6 +434,7 @@ int main(void)
         cmocka_unit_test(test_offsets_in_transactions),
         cmocka_unit_test(test_cursors_are_accounted_for_with_their_records),
         cmocka_unit_test(test_zombie_producer_is_dead),
+        cmocka_unit_test(test_two_buses_of_files_that_changed_live_side_by_side),
         cmocka_unit_test(test_after_an_abort_every_partition_gets_another),
         cmocka_unit_test(test_cursors_and_offsets_of_an_old_generation_are_refused),
         cmocka_unit_test(test_refusals_are_told),

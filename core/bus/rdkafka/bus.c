@@ -2,19 +2,28 @@
 /* The bus on librdkafka: settings checked at once, handles made from them later. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/mem.h"
 #include "bus/rdkafka/rdkafka-private.h"
 
-static void bus_free(void *arg)
+static void bus_free(struct fg_rd_bus *bus)
+{
+    if (bus->common)
+        rd_kafka_conf_destroy(bus->common);
+    if (bus->chain_fd >= 0)
+        (void)close(bus->chain_fd);
+    free(bus);
+}
+
+static void admin_closed(void *arg)
 {
     struct fg_rd_bus *bus = arg;
     fg_done_cb closed = bus->closed;
     void *closed_arg = bus->closed_arg;
 
-    rd_kafka_conf_destroy(bus->common);
-    free(bus);
+    bus_free(bus);
     if (closed)
         closed(closed_arg);
 }
@@ -26,7 +35,7 @@ static void bus_close(struct fg_bus *base, fg_done_cb closed, void *arg)
     fg_assert(bus->handles == 0);
     bus->closed = closed;
     bus->closed_arg = arg;
-    fg_rd_admin_close(bus, bus_free, bus);
+    fg_rd_admin_close(bus, admin_closed, bus);
 }
 
 static const struct fg_bus_ops rdkafka_ops = {
@@ -115,6 +124,7 @@ int fg_bus_rdkafka_new(const struct fg_bus_rdkafka_config *config, struct fg_bus
     int r = 0;
 
     bus->self = bus;
+    bus->chain_fd = -1;
     bus->ops = rdkafka_ops;
     bus->base.ops = &bus->ops;
     bus->base.traits = config->traits;
@@ -123,14 +133,12 @@ int fg_bus_rdkafka_new(const struct fg_bus_rdkafka_config *config, struct fg_bus
     bus->loop = config->loop;
     bus->metrics = config->metrics;
     bus->logger = config->logger;
-    if (!(bus->common = fg_rd_conf_common(config, err)))
+    if (!(bus->common = fg_rd_conf_common(config, &bus->chain_fd, err)))
         r = -FG_E_CONFIG;
     else if (config->tls || config->n_properties)
         r = check(bus, err);
     if (r < 0) {
-        if (bus->common)
-            rd_kafka_conf_destroy(bus->common);
-        free(bus);
+        bus_free(bus);
         return fg_pass(r);
     }
     *ret = &bus->base;

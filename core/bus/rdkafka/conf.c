@@ -185,7 +185,17 @@ static int set_user(rd_kafka_conf_t *conf, const struct fg_pair *properties, siz
     return 0;
 }
 
-static int fill_common(rd_kafka_conf_t *conf, const struct fg_bus_rdkafka_config *config, struct fg_error *err)
+/* The one property that a file needs before it can be read; NULL: not set. */
+static const char *key_password(const struct fg_bus_rdkafka_config *config)
+{
+    for (size_t i = config->n_properties; i > 0; i--)
+        if (strcmp(config->properties[i - 1].key, "ssl.key.password") == 0)
+            return config->properties[i - 1].value;
+    return NULL;
+}
+
+static int fill_common(rd_kafka_conf_t *conf, const struct fg_bus_rdkafka_config *config, int *ret_fd,
+                       struct fg_error *err)
 {
     const char *client_id = config->client_id ? config->client_id : "fragua";
     const char *protocol = config->tls ? (config->sasl_mechanism ? "sasl_ssl" : "ssl")
@@ -206,18 +216,18 @@ static int fill_common(rd_kafka_conf_t *conf, const struct fg_bus_rdkafka_config
         return fg_pass(r);
     /* Not in 2.0.2: whether the library that is loaded knows it, only it can say. */
     (void)rd_kafka_conf_set(conf, "fetch.queue.backoff.ms", FG_RD_FETCH_BACKOFF_MS, text, sizeof(text));
-    if (config->tls && (r = fg_rd_conf_tls(conf, config->tls, err)) < 0)
+    if (config->tls && (r = fg_rd_conf_tls(conf, config->tls, key_password(config), ret_fd, err)) < 0)
         return fg_pass(r);
     if (config->sasl_mechanism && (r = set_sasl(conf, config, err)) < 0)
         return fg_pass(r);
     return set_user(conf, config->properties, config->n_properties, err);
 }
 
-rd_kafka_conf_t *fg_rd_conf_common(const struct fg_bus_rdkafka_config *config, struct fg_error *err)
+rd_kafka_conf_t *fg_rd_conf_common(const struct fg_bus_rdkafka_config *config, int *ret_fd, struct fg_error *err)
 {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
 
-    if (fill_common(conf, config, err) == 0)
+    if (fill_common(conf, config, ret_fd, err) == 0)
         return conf;
     rd_kafka_conf_destroy(conf);
     return NULL;

@@ -34,6 +34,7 @@ struct fg_rd_bus {
     struct fg_metrics *metrics;
     struct fg_logger logger;
     rd_kafka_conf_t *common; /* owned: settings that producers and consumers share */
+    int chain_fd;            /* owned: certificates that librdkafka reads from a file; -1: none */
     unsigned handles;        /* open consumers and producers */
     atomic_bool committed;   /* offsets have been committed, outside of transactions */
 
@@ -103,7 +104,8 @@ struct fg_bus_consumer {
 };
 
 /* conf.c */
-rd_kafka_conf_t *fg_rd_conf_common(const struct fg_bus_rdkafka_config *config, struct fg_error *err);
+/* @ret_fd: what the settings name by a path; to be kept open as long as handles are made of them. May be set on failure */
+rd_kafka_conf_t *fg_rd_conf_common(const struct fg_bus_rdkafka_config *config, int *ret_fd, struct fg_error *err);
 rd_kafka_conf_t *fg_rd_conf_consumer(const struct fg_rd_bus *bus, const struct fg_bus_consumer_config *config,
                                      struct fg_error *err);
 rd_kafka_conf_t *fg_rd_conf_producer(const struct fg_rd_bus *bus, const struct fg_bus_producer_config *config,
@@ -112,8 +114,9 @@ int fg_rd_conf_set(rd_kafka_conf_t *conf, const char *name, const char *value, s
 size_t fg_rd_conf_number(const rd_kafka_conf_t *conf, const char *name); /* 0: no such property, or no number */
 /* properties.c: null when the user may set it, else why not */
 const char *fg_rd_property_refused(const char *name);
-/* tls.c */
-int fg_rd_conf_tls(rd_kafka_conf_t *conf, const struct fg_tls *tls, struct fg_error *err);
+/* tls.c. @password: of the key, NULL: none. @ret_fd: as above */
+int fg_rd_conf_tls(rd_kafka_conf_t *conf, const struct fg_tls *tls, const char *password, int *ret_fd,
+                   struct fg_error *err);
 /* bus.c: makes a handle with signals blocked; takes conf over even if it fails. @opaque: begins with a struct fg_rd_bus
  * * */
 rd_kafka_t *fg_rd_new(struct fg_rd_bus *bus, rd_kafka_type_t type, rd_kafka_conf_t *conf, void *opaque,

@@ -24,7 +24,11 @@ struct fg_bus_rdkafka_config {
     struct fg_bus_traits traits; /* all zero: a real cluster's */
 };
 
-/* Reads certificates and checks every setting; connects nowhere. */
+/*
+ * Reads certificates and checks every setting; connects nowhere. The bus is a snapshot: all of the configuration may be
+ * freed after it, and what becomes of the files later changes none of its handles. Several live side by side, and close
+ * each for itself. An error names the file that it is about. [loop; blocks for as long as the files take]
+ */
 int fg_bus_rdkafka_new(const struct fg_bus_rdkafka_config *config, struct fg_bus **ret, struct fg_error *err);
 /* Whether librdkafka knows the property and takes the value, without a bus; for `validate`. */
 int fg_bus_rdkafka_check_property(const char *name, const char *value, struct fg_error *err);
