@@ -206,12 +206,18 @@ class Forge:
 
     def start(self, *args, path=None):
         self.write()
-        self.tail = Tail(self.kafka, self.topics)
+        self.follow_topics()
         self.process = self.fragua.run(path or self.path, "--plugin-dir", self.plugins, "--plugin-dir", TEST_PLUGINS,
                                        "--instance", self.tag, *args, name=self.name)
         self.control = Control(self.process, self.port)
         self.process.wait_ready(f"http://127.0.0.1:{self.port}/readyz", timeout=FLOW_TIMEOUT_S)
         return self
+
+    def follow_topics(self):
+        """Read all topics that there are now, from their beginning."""
+        if self.tail:
+            self.tail.close()
+        self.tail = Tail(self.kafka, self.topics)
 
     def reload(self):
         """Write the file, ask for a reload and return its report."""
@@ -226,6 +232,13 @@ class Forge:
         self.sent[lane] += count
         assert self._producer.flush(FLOW_TIMEOUT_S) == 0
         return list(numbers)
+
+    def send_document(self, topic, name):
+        """A document, such as sink-nlp takes, of which no account is taken."""
+        document = {"id": name, "mailbox": "info@contoso.example", "subject": "s", "text": "t"}
+        self._producer.produce(f"{self.tag}.{topic}", key="k", value=json.dumps(document), headers={"ce_id": name})
+        assert self._producer.flush(FLOW_TIMEOUT_S) == 0
+        return name
 
     def flow(self, lane="main", count=10, to=None):
         """Send records and wait until they are committed in topic `to` (LANE.out); the stamps that they carry."""

@@ -205,11 +205,12 @@ def test_a_file_that_is_gone_is_refused(forge):
 
 # taken back: it came up and failed before its first commit
 
-def check_taken_back(forge, lane="main"):
+def check_taken_back(forge, lane="main", meanwhile=lambda: None):
     before, since = forge.control.generation, len(forge.process.stderr.lines)
     forge.write()
     waiting = {str(number).encode() for number in forge.send(lane, count=50)}
-    forge.control.reload()
+    assert forge.control.reload()["result"] == "done"
+    meanwhile()
     waiting |= {str(number).encode() for number in forge.send(lane, count=50)}  # the first ones may have gone before it
     report = forge.control.wait(lambda report: report["result"] == "rolled-back" and report["generation"] > before)
     assert report["error"], report
@@ -224,6 +225,39 @@ def test_a_transform_that_fails_at_the_first_record_is_taken_back(forge):
     report = check_taken_back(forge)
     assert "told to fail" in report["error"], report
     assert report["changes"] == [{"place": "main.transforms.0", "reason": "option", "detail": "fault"}]
+
+
+def test_asking_again_does_not_let_a_failing_one_through(forge):
+    forge.stamp()["fault"] = "apply-fails"
+
+    def ask_again():
+        assert forge.control.reload()["result"] == "unchanged"
+        forge.use(2)
+        forge.write("kafka: {")
+        assert forge.control.reload()["result"] == "refused"
+        forge.use(1)
+
+    check_taken_back(forge, meanwhile=ask_again)
+
+
+def test_a_sink_that_reaches_nobody_is_taken_back(forge, hang):
+    hang.answer()
+    source, target = forge.topic("heard.in"), forge.topic("heard.out")
+    forge.follow_topics()
+    forge.config["pipelines"]["heard"] = {
+        "commit": {"interval": "20ms"}, "input": {"topic": source, "group": source}, "output": {"topic": target},
+        "sink": {"plugin": "sink-nlp", "service": "generic", "url": hang.url}}
+    assert forge.reload()["result"] == "done"
+    assert forge.send_document("heard.in", "first") and forge.tail.wait(target, lambda records: len(records) == 1)
+    before = forge.control.generation
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}/"
+    forge.config["pipelines"]["heard"]["sink"]["url"] = url
+    assert forge.reload()["result"] == "done"
+    forge.send_document("heard.in", "second")
+    report = forge.control.wait(lambda report: report["result"] == "rolled-back" and report["generation"] > before)
+    assert "heard.sink" in report["error"], report
+    assert forge.tail.wait(target, lambda records: len(records) == 2)
 
 
 def test_what_does_not_fail_in_time_stays(forge):
@@ -298,9 +332,7 @@ def test_an_unchanged_pipeline_flows_while_another_one_drains(forge, hang):
         "input": {"topic": f"{forge.tag}.hung.in", "group": f"{forge.tag}-hung"},
         "sink": {"plugin": "sink-nlp", "service": "generic", "url": hang.url, "timeout": "60s"}}
     assert pipelines_of(forge.reload())["hung"] == "added"
-    document = json.dumps({"id": "d1", "mailbox": "info@contoso.example", "subject": "s", "text": "t"})
-    forge._producer.produce(f"{forge.tag}.hung.in", key="k", value=document, headers={"ce_id": "d1"})
-    forge._producer.flush()
+    forge.send_document("hung.in", "d1")
     assert hang.asked.wait(30), forge.process.describe()
     forge.config["pipelines"]["hung"]["sink"]["timeout"] = "50s"
     forge.write()
@@ -317,8 +349,7 @@ def test_an_unchanged_pipeline_flows_while_another_one_drains(forge, hang):
 def test_pipelines_are_added_renamed_and_removed(forge):
     pipelines = forge.config["pipelines"]
     forge.topic("extra.in"), forge.topic("extra.out")
-    forge.tail.close()
-    forge.tail = type(forge.tail)(forge.kafka, forge.topics)
+    forge.follow_topics()
     pipelines["extra"] = forge.lane("extra")
     report = forge.reload()
     assert pipelines_of(report) == {"main": "same", "beside": "same", "extra": "added"}
@@ -346,8 +377,7 @@ def test_limits_are_changed(forge):
 
 def test_another_output_topic_is_taken(forge):
     forge.topic("main.out2")
-    forge.tail.close()
-    forge.tail = type(forge.tail)(forge.kafka, forge.topics)
+    forge.follow_topics()
     forge.send(count=50)
     forge.config["pipelines"]["main"]["output"]["topic"] = f"{forge.tag}.main.out2"
     report = forge.reload()
