@@ -145,7 +145,7 @@ static void answered(void *arg, const struct fg_bus_position *positions, size_t 
         if (partition && positions[i].offset >= 0)
             partition->committed = positions[i].offset;
         if (partition && !p->again)
-            fg_flow_mark_read(partition, positions[i].metadata);
+            fg_flow_mark_found(p, partition, positions[i].metadata);
     }
     if (!p->again)
         fg_flow_marks_begin(p);

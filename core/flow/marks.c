@@ -33,6 +33,56 @@ void fg_flow_mark_read(struct fg_flow_partition *partition, const char *metadata
         partition->found = (struct fg_flow_mark){0};
 }
 
+static struct fg_flow_own_mark *own_mark(struct fg_pipeline *p, const struct fg_flow_partition *partition)
+{
+    for (size_t i = 0; i < p->n_own_marks; i++)
+        if (p->own_marks[i].partition == partition->partition &&
+            strcmp(p->own_marks[i].topic, partition->topic) == 0)
+            return &p->own_marks[i];
+    return NULL;
+}
+
+static void keep_own(struct fg_pipeline *p, const struct fg_flow_partition *partition, unsigned starts, unsigned hits,
+                     const char name[FG_FLOW_NAME_MAX], bool in_hand)
+{
+    struct fg_flow_own_mark *own = own_mark(p, partition);
+
+    if (!own) {
+        p->own_marks = fg_flow_grow(p->own_marks, p->n_own_marks + 1, sizeof(*p->own_marks));
+        own = &p->own_marks[p->n_own_marks++];
+        own->topic = fg_flow_strdup(fg_slice_of(partition->topic));
+        own->partition = partition->partition;
+    }
+    own->in_hand = in_hand;
+    own->mark.starts = starts;
+    own->mark.hits = hits;
+    memcpy(own->mark.name, name, FG_FLOW_NAME_MAX);
+}
+
+void fg_flow_marks_deinit(struct fg_pipeline *p)
+{
+    for (size_t i = 0; i < p->n_own_marks; i++)
+        free(p->own_marks[i].topic);
+    free(p->own_marks);
+}
+
+/*
+ * A pipeline that failed, or lost the partition and got it back, finds what it wrote itself: this process has not
+ * ended, so it does not count.
+ */
+void fg_flow_mark_found(struct fg_pipeline *p, struct fg_flow_partition *partition, const char *metadata)
+{
+    const struct fg_flow_own_mark *own = own_mark(p, partition);
+    struct fg_flow_mark *found = &partition->found;
+
+    fg_flow_mark_read(partition, metadata);
+    if (!own || found->starts != own->mark.starts || found->hits != own->mark.hits ||
+        strcmp(found->name, own->mark.name) != 0)
+        return;
+    found->starts--;
+    found->hits -= own->in_hand;
+}
+
 /* The cursors topic's partition count that was known to who wrote this; 0: it does not say. */
 int32_t fg_flow_mark_partitions(const char *metadata)
 {
@@ -235,6 +285,7 @@ static void add_mark(struct fg_pipeline *p, struct fg_flow_batch *mark, struct f
         memcpy(name, partition->found.name, sizeof(name));
         hits = partition->found.hits;
     }
+    keep_own(p, partition, starts, hits, name, slot != NULL);
     mark->out.offsets[mark->n_offsets++] = (struct fg_bus_position){
         partition->topic, partition->partition, position,
         write_mark(p, &mark->out, starts, name, hits)};

@@ -108,6 +108,14 @@ struct fg_flow_mark {
     char name[FG_FLOW_NAME_MAX];
 };
 
+/* The mark that this pipeline last wrote, or tried to, in a partition that it has or had. */
+struct fg_flow_own_mark {
+    char *topic; /* owned */
+    int32_t partition;
+    struct fg_flow_mark mark;
+    bool in_hand; /* its hit is for what this pipeline had in hand itself */
+};
+
 /* One of the input's partitions. Kafka input: its position; source: how far its cursors have been read. */
 struct fg_flow_partition {
     char *topic; /* owned */
@@ -379,6 +387,8 @@ struct fg_pipeline {
 
     /* marks */
     unsigned starts;             /* the most of a partition with work, this one included */
+    struct fg_flow_own_mark *own_marks; /* owned array of n_own_marks */
+    size_t n_own_marks;
     size_t careful_left;         /* records to be handled one at a time; 0: side by side */
     struct fg_slot *name_wanted; /* in the mark, see mark_wanted; within one advance(); NULL: none */
     uint64_t named, naming;      /* fg_slot::seq + 1 of the record that the mark names, is to name; 0: none */
@@ -509,6 +519,8 @@ const char *fg_flow_publish_text(struct fg_flow_publish *out, const char *format
 /* marks.c */
 void fg_flow_mark_read(struct fg_flow_partition *partition, const char *metadata); /* NULL: none */
 int32_t fg_flow_mark_partitions(const char *metadata);
+void fg_flow_mark_found(struct fg_pipeline *p, struct fg_flow_partition *partition, const char *metadata);
+void fg_flow_marks_deinit(struct fg_pipeline *p);
 void fg_flow_marks_begin(struct fg_pipeline *p); /* an assignment begins, all marks are read */
 /* Whether a stage may have this slot now. If not, that is looked at again with the next advance(). */
 bool fg_flow_may_handle(struct fg_pipeline *p, struct fg_slot *slot);

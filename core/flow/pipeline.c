@@ -252,6 +252,7 @@ struct fg_pipeline *fg_pipeline_free(struct fg_pipeline *p)
     fg_budget_unwait(&p->waiter);
     p->env->ops->timer_free(p->timer);
     fg_flow_metrics_deinit(p);
+    fg_flow_marks_deinit(p);
     fg_cursor_map_clear(&p->cursors);
     free(p->set);
     free(p->transactional_id);

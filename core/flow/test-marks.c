@@ -110,6 +110,27 @@ static void a_restart_in_an_outage_is_not_the_records_fault(void **state)
     rig_deinit(&rig);
 }
 
+/* A sink whose login was taken away: the process has not ended, so it is nobody's fault, however often it begins. */
+static void a_pipeline_that_fails_again_and_again_blames_no_record(void **state)
+{
+    struct rig rig;
+
+    rig_init(&rig, 6);
+    rig_use_sink(&rig);
+    rig_put(&rig, "k0", "fatal");
+    rig_put_numbered(&rig, 0, GOOD);
+    rig_open(&rig);
+    sim_run_for(&rig.sim, 600000);
+    assert_int_equal(rig_status(&rig).state, FG_PIPELINE_FAILED);
+    assert_true(rig_status(&rig).attempt > 20);
+    assert_int_equal(n_dead(&rig), 0);
+    for (int32_t partition = 0; partition < 3; partition++) {
+        const char *text = model_metadata(&rig.bus, "g", "in", partition);
+        assert_true(!text || strcmp(text, "fragua starts=1") == 0);
+    }
+    rig_deinit(&rig);
+}
+
 static void a_commit_wipes_the_slate(void **state)
 {
     struct rig rig;
@@ -210,6 +231,7 @@ int main(void)
         cmocka_unit_test(a_record_that_ends_processes_becomes_a_dead_letter),
         cmocka_unit_test(three_records_that_end_processes_become_dead_letters),
         cmocka_unit_test(a_restart_in_an_outage_is_not_the_records_fault),
+        cmocka_unit_test(a_pipeline_that_fails_again_and_again_blames_no_record),
         cmocka_unit_test(a_commit_wipes_the_slate),
         cmocka_unit_test(restarts_without_work_leave_no_mark),
         cmocka_unit_test(partitions_without_work_do_not_count),
