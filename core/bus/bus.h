@@ -98,12 +98,16 @@ struct fg_bus_producer_config {
     const char *const *topics;      /* array of n_topics: metadata is fetched at start, else the first record is late */
     size_t n_topics;
     /*
-     * The producer before this one was fenced in a publish, so that was aborted. Brokers have been seen to forget that
-     * in a partition that was without a leader for a moment; what was written there would count with the next commit.
-     * Before it is ready, this one writes a record without value to every partition of its topics, and aborts. Never
-     * after a commit of unknown outcome: the same brokers may have forgotten that.
+     * The producer before this one was fenced in a publish, so that was aborted; or its group's offsets are not told,
+     * because a transaction that should be over holds them. Brokers have been seen to forget the end of a transaction
+     * in a partition that was without a leader for a moment; what was written there would count with the next commit,
+     * and offsets there are told to nobody any more. Before it is ready, this one writes a record without value to
+     * every partition of its topics, and an offset, and aborts. Never merely after a commit of unknown outcome: where
+     * the offsets count already, what the same brokers forgot in other partitions must count too.
      */
     bool after_abort;
+    const char *group;        /* whose offsets move with its publishes; NULL: none do. For after_abort */
+    const char *group_topic;  /* one that the group reads */
 };
 
 struct fg_bus_producer_events {
@@ -235,7 +239,8 @@ static inline int fg_bus_producer_open(struct fg_bus *bus, const struct fg_bus_p
  * consumer_unassign   stop reading; messages under way are dropped
  * consumer_pause      stop or go on delivering messages, for all partitions; what is queued stays queued
  * consumer_rewind     go on from these positions; after return no message from before it is delivered any more
- * consumer_committed  ask for the group's committed offsets; waits until transactions on them have ended
+ * consumer_committed  ask for the group's committed offsets; waits until transactions on them have ended, but not for
+ *                     ever: then FG_E_FENCED
  * consumer_commit     commit offsets outside of transactions (at-least-once)
  * consumer_close      leave the group; no event after return; questions under way end first (FG_E_CANCELLED), and so
  *                     does a publish that moves its offsets; closed(arg) when all is freed

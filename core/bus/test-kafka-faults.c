@@ -176,6 +176,29 @@ static void test_past_its_timeout_is_dead_and_a_new_producer_goes_on(void **stat
     bed_close(b);
 }
 
+/* Who waits for them in vain is told why, since brokers have been seen to forget such an end for ever. */
+static void test_offsets_that_a_transaction_holds_are_said_to_be_held(void **state)
+{
+    struct bed *b = bed_open("held", 60000);
+    struct fg_bus_position at = { .topic = b->from };
+    struct answer a = { 0 };
+
+    (void)state;
+    publish_next(b, 1, FG_BUS_DONE);
+    proxy_lose(&b->proxy, LOSE_REQUESTS, API_END_TXN);
+    begin_publish(b, &b->out, 2);
+    until(&b->w, atomic_load(&b->proxy.lost) > 0);
+    b->w.bus->ops->consumer_committed(b->in.consumer, &at, 1, on_positions, &a);
+    until_ms(&b->w, 30000, a.come);
+    assert_int_equal(a.err.code, FG_E_FENCED);
+    assert_non_null(strstr(a.err.text, "has not ended"));
+    writer_close(&b->out);
+    proxy_lose(&b->proxy, PASS, 0);
+    open_writer(b, &b->out, b->w.bus, b->to, 0); /* ends it */
+    expect_state(b, 1, 1);
+    bed_close(b);
+}
+
 /* ---- dead: did it count? ---- */
 
 /* The commit reaches the broker or not, its answer never comes; the producer is closed, or another one takes over. */
@@ -515,6 +538,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_aborts_soon_after_produce_leave_nothing_and_harm_nobody),
         cmocka_unit_test(test_past_its_timeout_is_dead_and_a_new_producer_goes_on),
+        cmocka_unit_test(test_offsets_that_a_transaction_holds_are_said_to_be_held),
         cmocka_unit_test(test_closed_while_the_answer_to_a_commit_is_lost),
         cmocka_unit_test(test_closed_while_the_commit_itself_is_lost),
         cmocka_unit_test(test_fenced_while_the_answer_to_a_commit_is_lost),

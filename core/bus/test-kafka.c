@@ -2,6 +2,8 @@
 /* The bus on a real Kafka: what it is for. See test-kafka.h. */
 #include "bus/test-kafka.h"
 
+#define OFFSETS_PARTITIONS 4 /* of __consumer_offsets, as test/kafka has it */
+
 static void test_offsets_in_transactions(void **state)
 {
     struct reader r = { 0 }, out = { 0 };
@@ -121,6 +123,57 @@ static void test_after_an_abort_every_partition_gets_another(void **state)
         assert_int_equal(await_stable(topic, partition, 2), 2); /* a record of no meaning, and the marker */
     assert_int_equal(count_records(&w, topic), 0); /* in the first */
     publish_one(&p, topic, NULL, NULL, NULL, FG_BUS_DONE);
+    writer_close(&p);
+    world_end(&w);
+}
+
+/* Where the offsets of a group are kept: Java's String.hashCode(), as the broker takes it. */
+static int32_t offsets_partition(const char *group, int32_t partitions)
+{
+    uint32_t hash = 0;
+
+    for (; *group; group++)
+        hash = hash * 31 + (unsigned char)*group;
+    return (int32_t)(hash & 0x7fffffffu) % partitions;
+}
+
+/* Should it be offsets whose end they have forgotten, nobody is told any until there is another end. */
+static void test_after_an_abort_the_offsets_get_another(void **state)
+{
+    static const struct fg_bus_producer_events events = { .ready = writer_ready, .trouble = writer_trouble };
+    const char *name;
+    struct fg_bus_producer_config config = { .topics = &name, .n_topics = 1, .after_abort = true };
+    struct fg_bus_position at = { .offset = 77 };
+    struct fg_error err = FG_ERROR_NULL;
+    struct reader r = { 0 };
+    int64_t before, own;
+    int32_t partition;
+    struct writer p;
+    struct world w;
+    char topic[64];
+
+    (void)state;
+    if (!begin(&w))
+        skip();
+    make_topic(&w, "after-abort", 1, topic);
+    partition = offsets_partition(topic, OFFSETS_PARTITIONS);
+    writer_open(&p, &w, topic, topic);
+    reader_open(&r, &w, topic, topic);
+    until(&w, r.assignments == 1);
+    at.topic = topic;
+    publish_one(&p, topic, r.consumer, &at, NULL, FG_BUS_DONE);
+    assert_int_equal(ask_committed(&r, topic).offset, 77); /* so it is shown */
+    writer_close(&p);
+    before = await_stable("__consumer_offsets", partition, 1);
+    name = config.transactional_id = config.group = config.group_topic = topic;
+    p = (struct writer){ .w = &w };
+    assert_int_equal(fg_bus_producer_open(w.bus, &config, &events, &p, &p.producer, &err), 0);
+    until(&w, p.ready);
+    own = await_stable("__consumer_offsets", partition, before + 2); /* an offset of no meaning, and the marker */
+    assert_true(own >= before + 2);
+    assert_int_equal(ask_committed(&r, topic).offset, 77);
+    publish_one(&p, topic, r.consumer, &at, NULL, FG_BUS_DONE);
+    reader_close(&r);
     writer_close(&p);
     world_end(&w);
 }
@@ -436,6 +489,7 @@ int main(void)
         cmocka_unit_test(test_zombie_producer_is_dead),
         cmocka_unit_test(test_two_buses_of_files_that_changed_live_side_by_side),
         cmocka_unit_test(test_after_an_abort_every_partition_gets_another),
+        cmocka_unit_test(test_after_an_abort_the_offsets_get_another),
         cmocka_unit_test(test_cursors_and_offsets_of_an_old_generation_are_refused),
         cmocka_unit_test(test_refusals_are_told),
         cmocka_unit_test(test_unknown_topic_is_told),

@@ -131,6 +131,8 @@ static void answered(void *arg, const struct fg_bus_position *positions, size_t 
     if (!p || p->assignment != FG_ASSIGN_ASKING)
         return;
     if (err) {
+        /* a transaction that should be over holds them: if it is ours, the next producer ends it */
+        p->after_abort = p->after_abort || err->code == FG_E_FENCED;
         fg_flow_fail(p, "kafka", err);
         return;
     }

@@ -152,7 +152,8 @@ static void batch_aborted(struct fg_pipeline *p)
     p->counts.aborts++;
     fg_metric_add(p->m.aborts, 1);
     fg_flow_recover(p);
-    p->unsure = p->producer_dead;
+    /* records that timed out: brokers were away, and may have forgotten the end of the transaction before */
+    p->unsure = p->producer_dead || err->code == FG_E_TIMEOUT;
     fg_flow_trouble(p, FG_TROUBLE_COMMIT, "kafka", err, p->aborts_in_row, p->take_ms);
     fg_logf(&p->c.logger, FG_LOG_WARN, "commit aborted: %s; going on from the last committed position in %llu ms",
             err->text, (unsigned long long)(p->take_ms - p->now_ms));
@@ -203,7 +204,7 @@ void fg_flow_step_outcome(struct fg_pipeline *p)
     forgotten = batch->forgotten;
     if (p->outcome == FG_BUS_DEAD) {
         p->producer_dead = true;
-        p->after_abort = p->outcome_err.code == FG_E_FENCED;
+        p->after_abort = p->after_abort || p->outcome_err.code == FG_E_FENCED;
     }
     if (batch->is_mark) {
         mark_outcome(p, batch);

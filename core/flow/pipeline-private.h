@@ -406,7 +406,7 @@ struct fg_pipeline {
     bool fail;
     /* Kafka, */
     bool consumer_closing, producer_closing, producer_ready, producer_dead, consumer_paused;
-    /* after_abort: a producer was fenced in a publish, and no other has been ready since, */
+    /* after_abort: a producer was fenced in a publish, or offsets were not told; no other has been ready since, */
     bool after_abort;
     /* assignment, */
     bool is_given, revoke_asked, revoke_lost, ever_assigned;

@@ -130,6 +130,8 @@ static void open_producer(struct fg_pipeline *p)
         .topics = p->out_topics,
         .n_topics = p->n_out_topics,
         .after_abort = p->after_abort,
+        .group = p->c.group,
+        .group_topic = p->c.source ? p->c.cursors_topic : p->c.topics[0],
     };
     struct fg_error err = FG_ERROR_NULL;
 

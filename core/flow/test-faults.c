@@ -209,6 +209,34 @@ static void a_commit_of_unknown_outcome_is_neither_lost_nor_doubled(void **state
     }
 }
 
+/*
+ * Kafka 4.3.1 may decide on a commit and forget to show it. Its offsets are told to nobody then, not even to a new
+ * process, until the same producer ends another transaction over them.
+ */
+static void a_commit_that_the_brokers_forgot_to_show_holds_nobody_for_ever(void **state)
+{
+    static const enum model_fault then[] = {MODEL_FAULT_BROKEN, MODEL_FAULT_TIMED_OUT, MODEL_FAULT_DEAD,
+                                            MODEL_FAULT_COMMITTED, MODEL_FAULT_NONE};
+
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        struct rig rig;
+
+        rig_init(&rig, seed);
+        rig_use_sink(&rig);
+        rig.config.commit_records = 20;
+        for (uint64_t i = 0; i < seed % 3; i++)
+            model_fault(&rig.bus, MODEL_FAULT_NONE);
+        model_fault(&rig.bus, MODEL_FAULT_FORGOTTEN);
+        model_fault(&rig.bus, then[seed % 5]);
+        rig_put_numbered(&rig, 0, 100);
+        rig_open(&rig);
+        assert_true(rig_until_count(&rig, "out", 100, 60000));
+        sim_run_for(&rig.sim, 500);
+        expect_exactly(&rig, 100);
+        rig_deinit(&rig);
+    }
+}
+
 static void a_record_too_large_for_its_topic_is_a_dead_letter(void **state)
 {
     static char big[4096];
@@ -536,6 +564,7 @@ int main(void)
         cmocka_unit_test(an_abort_gives_the_same_output_once),
         cmocka_unit_test(a_dead_producer_is_opened_anew),
         cmocka_unit_test(a_commit_of_unknown_outcome_is_neither_lost_nor_doubled),
+        cmocka_unit_test(a_commit_that_the_brokers_forgot_to_show_holds_nobody_for_ever),
         cmocka_unit_test(a_record_too_large_for_its_topic_is_a_dead_letter),
         cmocka_unit_test(a_dead_letter_too_large_goes_without_its_value),
         cmocka_unit_test(whatever_breaks_the_output_is_exact),

@@ -9,6 +9,7 @@
 #define BLOCK_MS   20u /* a poll that finds no broker looks again */
 #define AGAIN_MS   5u  /* an open transaction on offsets that are asked for is looked at again */
 #define TOPICS_MAX 8u
+#define ASKING_MS  10000u /* for offsets on which a transaction is open */
 
 struct position {
     struct model_topic *topic;
@@ -524,7 +525,8 @@ struct asked {
     struct fg_bus_position *positions; /* owned array of n */
     char **metadata;                   /* owned array of n owned */
     size_t n;
-    bool commit;
+    bool commit, late;
+    uint64_t deadline_ms;
     enum model_verdict verdict;
     fg_bus_positions_cb done;
     void *arg;
@@ -541,11 +543,14 @@ static void asked_served(struct model_call *call)
 {
     struct asked *a = fg_container_of(call, struct asked, call);
 
-    for (size_t i = 0; i < a->n; i++)
+    for (size_t i = 0; i < a->n && !a->late; i++)
         if (a->offsets[i]->n_pending && !a->commit) {
+            a->late = a->consumer->model->sim->now_ms >= a->deadline_ms;
             call->again_ms = AGAIN_MS;
             return;
         }
+    if (a->late)
+        return;
     a->verdict = a->commit ? model_group_check(a->consumer->group, a->who) : MODEL_OK;
     if (a->verdict != MODEL_OK)
         a->consumer->model->n_refused++;
@@ -570,6 +575,8 @@ static void asked_answered(struct model_call *call)
     c->pending--;
     if (call->lost || c->closed)
         fg_error_set(&err, FG_E_CANCELLED, 0, "the consumer is closing");
+    else if (a->late)
+        fg_error_set(&err, FG_E_FENCED, FG_ERROR_RETRIABLE, "the committed offsets are not told: a transaction is open");
     else if (a->verdict != MODEL_OK)
         fg_error_set(&err, FG_E_FENCED, FG_ERROR_RETRIABLE, "not a member of the group any more");
     a->done(a->arg, err.code ? NULL : a->positions, err.code ? 0 : a->n, err.code ? &err : NULL);
@@ -593,6 +600,7 @@ static void ask(struct fg_bus_consumer *c, const struct fg_bus_position *positio
         .who = c->n_topics ? c->self : (struct model_membership){0, -1},
         .n = n,
         .commit = commit,
+        .deadline_ms = c->model->sim->now_ms + ASKING_MS,
         .done = done,
         .arg = arg,
     };

@@ -110,6 +110,8 @@ struct model_txn {
     struct fg_list late;             /* of commits on their way that nobody waits for */
     struct model_promised *promised; /* owned array of n_promised */
     size_t n_promised;
+    bool forgets;                       /* the next end is seen nowhere */
+    size_t n_left_written, n_left_promised; /* the first ones of both are of ends that were forgotten */
 };
 enum model_txn_verdict { MODEL_TXN_OK, MODEL_TXN_FENCED, MODEL_TXN_WAIT /* for the end of the one before */ };
 
@@ -123,6 +125,7 @@ enum model_txn_verdict model_txn_offset(struct model_txn *txn, unsigned epoch, s
 enum model_txn_verdict model_txn_end(struct model_txn *txn, unsigned epoch, bool commit);
 /* A commit that its producer does not wait for arrives after so long. */
 void model_txn_end_late(struct model_txn *txn, unsigned epoch, uint64_t after_ms);
+void model_txn_abort_left(struct model_txn *txn); /* everywhere, if no transaction is open */
 void model_txn_free(struct model_txn *txn);
 
 /* ---- model-consumer.c ---- */

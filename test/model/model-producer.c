@@ -26,7 +26,7 @@ struct fg_bus_producer {
     struct model_txn *txn; /* NULL: not transactional */
     unsigned epoch;
     uint64_t timeout_ms;
-    bool closed, closing, dead, is_ready;
+    bool closed, closing, dead, is_ready, after_abort;
     unsigned pending;
     /* the publish under way; pub NULL: none */
     const struct fg_bus_publish *pub;
@@ -78,6 +78,8 @@ static void init_served(struct model_call *call)
 
     if (p->txn && model_txn_begin_session(p->txn, p->timeout_ms, &p->epoch) == MODEL_TXN_WAIT)
         call->again_ms = AGAIN_MS;
+    else if (p->txn && p->after_abort)
+        model_txn_abort_left(p->txn);
 }
 
 static void init_answered(struct model_call *call)
@@ -104,6 +106,7 @@ int model_producer_open(struct fg_bus *bus, const struct fg_bus_producer_config 
     p->events = *events;
     p->arg = arg;
     p->txn = config->transactional_id ? model_txn(p->model, config->transactional_id) : NULL;
+    p->after_abort = config->after_abort;
     p->timeout_ms = config->transaction_timeout_ms ? config->transaction_timeout_ms : TRANSACTION_MS;
     fg_list_append(&p->model->producers, &p->link);
     p->model->n_producers++;
@@ -256,7 +259,7 @@ static enum model_fault next_fault(struct fg_bus_producer *p)
     } else if (dice < model->dead_percent + model->abort_percent) {
         fault = MODEL_FAULT_ABORT;
     }
-    if (!p->txn && (fault == MODEL_FAULT_COMMITTED || fault == MODEL_FAULT_LATE))
+    if (!p->txn && (fault == MODEL_FAULT_COMMITTED || fault == MODEL_FAULT_LATE || fault == MODEL_FAULT_FORGOTTEN))
         fault = MODEL_FAULT_DEAD;
     return fault;
 }
@@ -289,6 +292,22 @@ static bool breaks(struct fg_bus_producer *p, bool after)
             return false;
         model_txn_end_late(p->txn, p->epoch, sim_random(p->model->sim, LATE_MS));
         fail(p, FG_BUS_DEAD, FG_E_TIMEOUT, "no answer to the commit");
+        break;
+    case MODEL_FAULT_FORGOTTEN:
+        if (!commit || after)
+            return false;
+        p->txn->forgets = true;
+        p->fault = MODEL_FAULT_NONE;
+        return false;
+    case MODEL_FAULT_BROKEN:
+        if (after || p->n_steps != 1)
+            return false;
+        fail(p, FG_BUS_DEAD, FG_E_INTERNAL, "the brokers know of no such transaction");
+        break;
+    case MODEL_FAULT_TIMED_OUT:
+        if (after || p->step != OFFSETS)
+            return false;
+        fail(p, FG_BUS_ABORTED, FG_E_TIMEOUT, "the records timed out");
         break;
     case MODEL_FAULT_NONE:
     case _MODEL_FAULT_N:

@@ -25,11 +25,22 @@ struct model_txn *model_txn(struct model_bus *model, const char *id)
     return txn;
 }
 
+/* What has been shown goes, and what is left is of ends that were forgotten. */
 static void forget(struct model_txn *txn)
 {
+    size_t n = 0;
+
+    for (size_t i = 0; i < txn->n_written; i++)
+        if (txn->written[i].partition)
+            txn->written[n++] = txn->written[i];
+    txn->n_left_written = txn->n_written = n;
+    n = 0;
     for (size_t i = 0; i < txn->n_promised; i++)
-        free(txn->promised[i].metadata);
-    txn->n_promised = txn->n_written = 0;
+        if (txn->promised[i].offset)
+            txn->promised[n++] = txn->promised[i];
+        else
+            free(txn->promised[i].metadata);
+    txn->n_left_promised = txn->n_promised = n;
 }
 
 struct late {
@@ -44,30 +55,49 @@ void model_txn_free(struct model_txn *txn)
 
     while ((l = fg_list_pop(&txn->late)))
         free(fg_container_of(l, struct late, link));
-    forget(txn);
+    for (size_t i = 0; i < txn->n_promised; i++)
+        free(txn->promised[i].metadata);
     free(txn->written);
     free(txn->promised);
     free(txn->markers);
     free(txn);
 }
 
-static void show_records(const struct model_txn *txn, struct model_partition *partition)
+static void show_records(struct model_txn *txn, struct model_partition *partition)
 {
-    for (size_t i = 0; i < txn->n_written; i++)
-        if (txn->written[i].partition == partition)
-            partition->records[txn->written[i].offset].state = txn->committing ? MODEL_COMMITTED : MODEL_ABORTED;
+    for (size_t i = 0; i < txn->n_written; i++) {
+        if (txn->written[i].partition != partition)
+            continue;
+        partition->records[txn->written[i].offset].state = txn->committing ? MODEL_COMMITTED : MODEL_ABORTED;
+        txn->written[i].partition = NULL;
+    }
     model_append(partition, NULL, MODEL_CONTROL);
     model_data(txn->model);
 }
 
-static void show_offsets(const struct model_txn *txn)
+static void show_offsets(struct model_txn *txn)
 {
     for (size_t i = 0; i < txn->n_promised; i++) {
-        const struct model_promised *promised = &txn->promised[i];
+        struct model_promised *promised = &txn->promised[i];
+        if (!promised->offset)
+            continue;
         promised->offset->n_pending--;
         if (txn->committing)
             model_offset_set(promised->offset, promised->value, promised->metadata);
+        promised->offset = NULL;
     }
+}
+
+void model_txn_abort_left(struct model_txn *txn)
+{
+    if (txn->open || txn->n_unmarked)
+        return;
+    txn->committing = false;
+    for (size_t i = 0; i < txn->n_written; i++)
+        if (txn->written[i].partition)
+            show_records(txn, txn->written[i].partition);
+    show_offsets(txn);
+    forget(txn);
 }
 
 static void mark(void *arg)
@@ -98,14 +128,20 @@ static void decide(struct model_txn *txn, bool commit)
     free(txn->markers);
     txn->markers = fg_calloc(txn->n_written + 1, sizeof(*txn->markers));
     txn->n_markers = 0;
-    for (size_t i = 0; i < txn->n_written; i++) {
+    if (txn->forgets) {
+        txn->forgets = false;
+        txn->n_left_written = txn->n_written;
+        txn->n_left_promised = txn->n_promised;
+        return;
+    }
+    for (size_t i = txn->n_left_written; i < txn->n_written; i++) {
         bool first = true;
         for (size_t k = 0; k < txn->n_markers && first; k++)
             first = txn->markers[k].partition != txn->written[i].partition;
         if (first)
             txn->markers[txn->n_markers++] = (struct model_marker){txn, txn->written[i].partition};
     }
-    if (txn->n_promised > 0)
+    if (txn->n_promised > txn->n_left_promised)
         txn->markers[txn->n_markers++] = (struct model_marker){txn, NULL};
     txn->n_unmarked = txn->n_markers;
     for (size_t i = 0; i < txn->n_markers; i++)

@@ -309,10 +309,32 @@ static size_t all_partitions(const struct fg_bus_producer *p, struct fg_bus_outg
 }
 
 /*
+ * An offset of no meaning, so that the abort gets to the group's coordinator too. Whether it is taken is all the same:
+ * the coordinator of transactions has been told of the group then.
+ */
+static enum verdict touch_offsets(struct fg_rd_job *job)
+{
+    const struct fg_bus_position at = {.topic = job->p->group_topic};
+    rd_kafka_consumer_group_metadata_t *group;
+    rd_kafka_topic_partition_list_t *list;
+    enum verdict verdict;
+
+    if (!job->p->group)
+        return GOOD;
+    group = rd_kafka_consumer_group_metadata_new(job->p->group);
+    list = fg_rd_list(&at, 1);
+    verdict = judge(job, rd_kafka_send_offsets_to_transaction(job->p->rk, list, group, OFFSETS_SLICE_MS),
+                    "an offset was not taken");
+    rd_kafka_topic_partition_list_destroy(list);
+    rd_kafka_consumer_group_metadata_destroy(group);
+    return verdict;
+}
+
+/*
  * Kafka 4.3.1 ends a transaction without a marker in partitions that have no leader at that moment ("likely deleted
- * already"). The records there stay open until the next marker of this producer, and count if it is a commit's. So the
- * first marker after an abort that is known of is another's, in every partition. One that cannot be written to, try
- * after try, is left.
+ * already"). The records there stay open until the next marker of this producer, and count if it is a commit's; offsets
+ * there stay pending, and are told to nobody. So the first marker after an abort that is known of, or where offsets
+ * stay pending, is another's, in every partition. One that cannot be written to, try after try, is left.
  */
 static enum verdict end_leftovers(struct fg_bus_producer *p)
 {
@@ -328,7 +350,9 @@ static enum verdict end_leftovers(struct fg_bus_producer *p)
         job.failure = RD_KAFKA_RESP_ERR_NO_ERROR;
         if ((verdict = begin(&job)) != GOOD)
             break;
-        if ((r = fg_rd_produce(&job)) < 0) {
+        if ((r = fg_rd_produce(&job)) == 0 && touch_offsets(&job) == AGAIN)
+            r = -job.err.code;
+        if (r < 0) {
             fg_trouble_state(&p->trouble, &job.err);
             fg_lane_nudge_loop(&p->lane);
         }

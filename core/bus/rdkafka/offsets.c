@@ -7,6 +7,8 @@
 #include "base/mem.h"
 #include "bus/rdkafka/rdkafka-private.h"
 
+#define HELD_TIMEOUT_MS 2000 /* to find out why committed offsets were not told */
+
 struct offsets_job {
     struct fg_lane_job job;
     struct fg_bus_consumer *c;
@@ -119,6 +121,38 @@ static void run_commit(struct fg_lane_job *base)
         job->r = fg_rd_commit_now(job->c, job->list, &job->err);
 }
 
+/*
+ * librdkafka waits in silence where a transaction is open on the offsets. They are told at once to who does not mind
+ * that; nobody here does, but then it is known what was waited for.
+ */
+static bool is_held(struct offsets_job *job)
+{
+    rd_kafka_t *rk = job->c->rk;
+    rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(rk, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS);
+    rd_kafka_ListConsumerGroupOffsets_t *request = rd_kafka_ListConsumerGroupOffsets_new(job->c->name, job->list);
+    const rd_kafka_ListConsumerGroupOffsets_result_t *result;
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
+    const rd_kafka_group_result_t **groups;
+    rd_kafka_event_t *event;
+    bool held = false;
+    char text[128];
+    size_t n = 0;
+
+    (void)rd_kafka_AdminOptions_set_request_timeout(options, HELD_TIMEOUT_MS, text, sizeof(text));
+    rd_kafka_ListConsumerGroupOffsets(rk, &request, 1, options, queue);
+    event = rd_kafka_queue_poll(queue, HELD_TIMEOUT_MS);
+    result = event ? rd_kafka_event_ListConsumerGroupOffsets_result(event) : NULL;
+    groups = result ? rd_kafka_ListConsumerGroupOffsets_result_groups(result, &n) : NULL;
+    if (n)
+        held = !rd_kafka_group_result_error(groups[0]) && !first_error(rd_kafka_group_result_partitions(groups[0]));
+    if (event)
+        rd_kafka_event_destroy(event);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_ListConsumerGroupOffsets_destroy(request);
+    rd_kafka_AdminOptions_destroy(options);
+    return held;
+}
+
 static void run_committed(struct fg_lane_job *base)
 {
     struct offsets_job *job = (struct offsets_job *)base;
@@ -134,6 +168,11 @@ static void run_committed(struct fg_lane_job *base)
     }
     if (atomic_load(&job->c->shutting))
         job->r = fg_error_set(&job->err, FG_E_CANCELLED, 0, "the consumer is closing");
+    else if (rd == RD_KAFKA_RESP_ERR__TIMED_OUT && is_held(job))
+        job->r = fg_error_set(&job->err, FG_E_FENCED, FG_ERROR_RETRIABLE,
+                              "Kafka does not tell the committed offsets of group \"%s\": a transaction that moves "
+                              "them has not ended",
+                              job->c->name);
     else if (rd)
         job->r = fg_rd_error(&job->err, rd, "Kafka did not tell the committed offsets", NULL);
 }

@@ -19,6 +19,7 @@ struct fg_bus_producer {
     rd_kafka_topic_t **handles; /* owned array of n_topics, kept so that their metadata stays known */
     int *partitions;            /* owned array of n_topics */
     bool after_abort;           /* see fg_bus_producer_config */
+    char *group, *group_topic;  /* owned; NULL: none */
     size_t n_topics;
 
     atomic_bool shutting;      /* the committer must come to an end */

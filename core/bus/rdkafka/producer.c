@@ -62,6 +62,8 @@ static void producer_free(struct fg_bus_producer *p)
     free(p->topics);
     free(p->handles);
     free(p->partitions);
+    free(p->group);
+    free(p->group_topic);
     free(p->name);
     fg_trouble_deinit(&p->trouble);
     free(p);
@@ -80,6 +82,11 @@ static void take_config(struct fg_bus_producer *p, const struct fg_bus_producer_
     p->handles = fg_calloc(p->n_topics + 1, sizeof(rd_kafka_topic_t *));
     p->partitions = fg_calloc(p->n_topics + 1, sizeof(*p->partitions));
     p->after_abort = config->after_abort;
+    if (config->group && config->group_topic) {
+        p->group = strdup(config->group);
+        p->group_topic = strdup(config->group_topic);
+        fg_assert(p->group && p->group_topic);
+    }
     for (size_t i = 0; i < p->n_topics; i++) {
         p->topics[i] = strdup(config->topics[i]);
         fg_assert(p->topics[i]);
