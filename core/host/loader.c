@@ -7,6 +7,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -281,13 +282,16 @@ int fg_plugin_load(const struct fg_plugin_path *path, const char *name, const ch
     file->refs = 1;
     file->fd = -1;
     r = find_file(path, name, &file->path, err);
-    if (r == 0)
+    if (r == 0) {
+        fg_assert(file->path);
         found = find_loaded(path->registry, file->path, NULL);
+    }
     if (found)
         r = reuse(path, name, sha256, found, err);
     else if (r == 0)
         r = load(path, name, sha256, file, &found, err);
     if (r == 0) {
+        fg_assert(found);
         found->round = path->registry ? path->registry->round : 0;
         *ret = fg_plugin_file_ref(found);
     }
