@@ -131,8 +131,9 @@ struct fg_bus_publish {
     const char *cursors_topic;
     const char *cursors_metadata; /* beside those offsets; NULL: none */
     /*
-     * Where to say which message Kafka will never take, being too large for it or for its topic: its index, when the
-     * outcome is FG_BUS_ABORTED with code FG_E_LIMIT. Untouched otherwise. NULL: nobody wants to know.
+     * Where to say which message Kafka will never take: its index, when the outcome is FG_BUS_ABORTED with code
+     * FG_E_LIMIT, being too large for Kafka or for its topic, or FG_E_REFUSED, being of a form that its topic does not
+     * allow (without key where it is compacted). Untouched otherwise. NULL: nobody wants to know.
      */
     size_t *culprit;
 };

@@ -154,7 +154,7 @@ static void test_certificates(void **state)
     } rows[] = {
         { { .ca = f->certificate, .certificate = f->certificate, .key = f->key }, "" },
         { { .ca = f->folder, .certificate = f->certificate, .key = f->key }, "" },
-        { { .ca = f->certificate, .certificate = f->certificate, .key = f->other_key }, "does not fit the certificate" },
+        { { .ca = f->certificate, .certificate = f->certificate, .key = f->other_key }, "does not fit" },
         { { .ca = f->certificate, .certificate = f->certificate, .key = f->other_key }, f->other_key },
         { { .ca = f->certificate, .certificate = f->half, .key = f->key }, "certificate 2 of 2" },
         { { .ca = f->certificate, .certificate = f->half, .key = f->key }, f->half },

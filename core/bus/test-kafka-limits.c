@@ -159,6 +159,67 @@ static void test_a_record_of_25_mb_where_the_topic_allows_it(void **state)
     world_end(&w);
 }
 
+/* ---- records that a topic does not allow ---- */
+
+/* Five records, those of @keyless (bits) without key, until the topic is as it shall be. */
+static size_t publish_keys(struct writer *p, const char *topic, unsigned keyless)
+{
+    struct fg_bus_outgoing m[5];
+    size_t culprit = 4711;
+
+    for (size_t i = 0; i < 5; i++)
+        m[i] = (struct fg_bus_outgoing){ .topic = topic, .value = FG_SLICE("v"), .partition = 0,
+                                         .key = keyless >> i & 1 ? FG_SLICE_NULL : (struct fg_slice)FG_SLICE("k") };
+    const struct fg_bus_publish publish = { .messages = m, .n_messages = 5, .culprit = &culprit };
+    for (int tries = 0; tries < 100; tries++) {
+        writer_publish(p, &publish);
+        until(p->w, p->done);
+        if (p->outcome != FG_BUS_DONE || !keyless)
+            break;
+    }
+    return culprit;
+}
+
+static void keyless_is_blamed(const char *transactional_id)
+{
+    struct writer p;
+    struct world w;
+    char topic[64];
+
+    if (!begin(&w))
+        skip();
+    make_topic(&w, "keyless", 1, topic);
+    set_topic(topic, "cleanup.policy", "compact");
+    writer_open(&p, &w, transactional_id ? topic : NULL, topic);
+    for (unsigned i = 0; i < 5; i += 2) {
+        assert_int_equal(publish_keys(&p, topic, 1u << i), i);
+        assert_int_equal(p.outcome, FG_BUS_ABORTED);
+        assert_int_equal(p.err.code, FG_E_REFUSED);
+        assert_false(p.err.fatal);
+        assert_non_null(strstr(p.err.text, topic));
+        assert_non_null(strstr(p.err.text, "without key"));
+    }
+    assert_int_equal(publish_keys(&p, topic, 1u << 1 | 1u << 3 | 1u << 4), 1); /* the first of several */
+    assert_int_equal(p.outcome, FG_BUS_ABORTED);
+    assert_int_equal(publish_keys(&p, topic, 0), 4711);
+    if (p.outcome != FG_BUS_DONE)
+        fail_msg("%s", p.err.text);
+    writer_close(&p);
+    world_end(&w);
+}
+
+static void test_a_record_without_key_for_a_compacted_topic_is_blamed(void **state)
+{
+    (void)state;
+    keyless_is_blamed("transactional");
+}
+
+static void test_a_record_without_key_is_blamed_without_transactions(void **state)
+{
+    (void)state;
+    keyless_is_blamed(NULL);
+}
+
 /* ---- metadata of offsets ---- */
 
 static void publish_offset(struct writer *p, struct reader *r, const struct fg_bus_position *at)
@@ -369,6 +430,8 @@ int main(void)
         cmocka_unit_test(test_a_record_too_large_is_blamed_without_transactions),
         cmocka_unit_test(test_a_batch_too_large_is_written_in_smaller_ones),
         cmocka_unit_test(test_a_record_of_25_mb_where_the_topic_allows_it),
+        cmocka_unit_test(test_a_record_without_key_for_a_compacted_topic_is_blamed),
+        cmocka_unit_test(test_a_record_without_key_is_blamed_without_transactions),
         cmocka_unit_test(test_metadata_of_offsets_in_transactions),
         cmocka_unit_test(test_metadata_of_offsets_without_transactions),
         cmocka_unit_test(test_queues_are_bounded_by_version),

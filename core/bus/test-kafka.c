@@ -197,7 +197,7 @@ static void append_file(const char *folder, const char *from, const char *to, co
     fclose(out);
 }
 
-/* A bus with the certificate of `who`, followed by its authority's: a chain. The files are its own only until it is made. */
+/* A bus with the certificate of `who` and that of its authority: a chain. The files are needed until it is made. */
 static struct fg_bus *bus_of(struct world *w, const char *who, char paths[2][300])
 {
     const char *folder = getenv("FRAGUA_KAFKA_TLS");

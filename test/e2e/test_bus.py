@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """core/bus against the real Kafka: the C tests beside it, which skip themselves where there is no broker."""
+import json
 import os
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 from harness import Process
 
 
@@ -27,3 +29,20 @@ def test_the_bus_says_the_truth_about_a_broker_that_was_killed(kafka_bed, fragua
     kafka = kafka_bed.start()
     run(fragua, "kafka-faults", {"FRAGUA_KAFKA_SCRIPT": kafka_bed.script, "FRAGUA_KAFKA_DIR": kafka.folder,
                                  "FRAGUA_KAFKA_PLAIN": kafka.plain}, 1)
+
+
+def test_a_record_without_key_for_a_compacted_topic_is_a_dead_letter(kafka, fragua, free_port, new_topic):
+    documents, dead = new_topic("documents"), new_topic("dead")
+    compacted = new_topic("compacted", 1, {"cleanup.policy": "compact"})
+    producer = Producer({"bootstrap.servers": kafka.plain})
+    for key in ("a", None, "b", None, "c"):
+        producer.produce(documents, key=key, value=json.dumps({"id": f"d-{key}", "text": "t"}))
+    assert producer.flush(30) == 0
+    fragua.run(json.dumps({
+        "kafka": {"bootstrap.servers": kafka.plain},
+        "http": {"listen": f"127.0.0.1:{free_port()}"},
+        "pipelines": {"move": {"input": {"topic": documents, "group": documents}, "output": {"topic": compacted},
+                               "dead-letters": {"topic": dead}}}}))
+    assert {message.key() for message in kafka.read(compacted, 3)} == {b"a", b"b", b"c"}
+    letters = [dict(message.headers()) for message in kafka.read(dead, 2)]
+    assert all("without key" in str(letter) for letter in letters), letters

@@ -88,7 +88,7 @@ static int make_room(struct fg_rd_job *job, size_t bytes)
     bool wait = false;
 
     while (job->n_left > 0 && !is_stuck(job)) {
-        if (job->left_bytes + bytes > p->group_bytes_max)
+        if (job->one_by_one || job->left_bytes + bytes > p->group_bytes_max)
             wait = true;
         else if (!wait && job->left_bytes + bytes <= p->queue_bytes_max)
             return 0;
@@ -215,6 +215,22 @@ static bool is_too_large(rd_kafka_resp_err_t rd)
     return rd == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE || rd == RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE;
 }
 
+/* The broker names a batch; which record of it shows when each is alone. */
+static bool again_one_by_one(struct fg_rd_job *job)
+{
+    const struct fg_bus_outgoing *m;
+
+    if (job->n_refused > 1 && !job->one_by_one) {
+        job->one_by_one = true;
+        return true;
+    }
+    job->culprit = job->refused[0];
+    m = &job->publish.messages[job->culprit];
+    fg_error_set(&job->err, FG_E_REFUSED, 0, "Kafka: topic \"%s\" refuses a record %s", m->topic,
+                 m->key.len ? "for its form (INVALID_RECORD)" : "without key, which a compacted topic does not take");
+    return false;
+}
+
 bool fg_rd_produce_again(struct fg_rd_job *job)
 {
     struct fg_bus_producer *p = job->p;
@@ -227,6 +243,8 @@ bool fg_rd_produce_again(struct fg_rd_job *job)
         p->sequence_gap = false;
         return true;
     }
+    if (job->n_refused && job->failure == RD_KAFKA_RESP_ERR_INVALID_RECORD)
+        return again_one_by_one(job);
     for (size_t i = 0; i < job->n_refused; i++) {
         bytes = record_bytes(&job->publish.messages[job->refused[i]]);
         sum += bytes;
@@ -277,10 +295,15 @@ static void note_cursor(struct fg_rd_job *job, const char *topic, const rd_kafka
         tp->offset = m->offset + 1;
 }
 
-/* What was purged because of another failure explains nothing, and size explains most. */
+static bool is_refused(rd_kafka_resp_err_t rd)
+{
+    return is_too_large(rd) || rd == RD_KAFKA_RESP_ERR_INVALID_RECORD;
+}
+
+/* What was purged because of another failure explains nothing, and what is refused for itself explains most. */
 static bool explains_more(rd_kafka_resp_err_t now, rd_kafka_resp_err_t before)
 {
-    return !before || is_purged(before) || (is_too_large(now) && !is_too_large(before));
+    return !before || is_purged(before) || (is_refused(now) && !is_refused(before));
 }
 
 void fg_rd_committer_delivered(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
@@ -298,12 +321,12 @@ void fg_rd_committer_delivered(rd_kafka_t *rk, const rd_kafka_message_t *m, void
     job->left_bytes -= record_bytes(&job->publish.messages[i]);
     job->n_borrowed -= is_borrowed(&job->publish.messages[i]);
     if (m->err) {
-        if (is_too_large(m->err))
-            note_refused(job, i);
         if (explains_more(m->err, job->failure)) {
             job->failure = m->err;
             job->failed_topic = own_name(job, topic);
         }
+        if (is_refused(m->err) && is_too_large(m->err) == is_too_large(job->failure))
+            note_refused(job, i);
     } else if (job->publish.cursors_topic && strcmp(job->publish.cursors_topic, topic) == 0) {
         note_cursor(job, topic, m);
     }

@@ -55,9 +55,10 @@ struct fg_rd_job {
     size_t n_borrowed;                        /* of n_left: librdkafka has the publish's memory, not a copy */
     rd_kafka_resp_err_t failure;              /* of the first record that was not delivered */
     const char *failed_topic;                 /* borrowed from publish */
-    size_t *refused;                          /* owned array of n_refused: indices of records in batches too large */
+    size_t *refused;                          /* owned array of n_refused: indices of records in refused batches */
     size_t n_refused;
-    size_t culprit; /* index of the record that is too large by itself; SIZE_MAX: none known */
+    bool one_by_one; /* a topic refused a batch for a record's form: each record has its own */
+    size_t culprit;  /* index of the record that is never taken; SIZE_MAX: none known */
     rd_kafka_topic_partition_list_t *cursors; /* owned: one past the last cursor written, for each partition */
     enum fg_bus_outcome outcome;
     struct fg_error err;
@@ -82,8 +83,9 @@ void fg_rd_produce_let_go(struct fg_rd_job *job, bool over);
 /*
  * After a publish was aborted. true: publish again, which is when
  * - a topic refused a batch that is too large, and what it held may go in smaller ones,
+ * - a topic refused a batch for the form of a record of it, and it is not known which,
  * - it failed only because records before it had been refused: librdkafka does not take back their sequence numbers, so
  *   the next batch for that partition is out of order, and only then a new epoch is asked for.
- * false: the abort stands. Where one record is too large by itself, job->culprit and job->err say so.
+ * false: the abort stands. Where one record is refused for itself, job->culprit and job->err say so.
  */
 bool fg_rd_produce_again(struct fg_rd_job *job);

@@ -215,8 +215,7 @@ static void published(struct fg_lane_job *base)
     if (job->cursors)
         rd_kafka_topic_partition_list_destroy(job->cursors);
     free(job->refused);
-    if (job->publish.culprit && job->outcome == FG_BUS_ABORTED && job->err.code == FG_E_LIMIT &&
-        job->culprit != SIZE_MAX)
+    if (job->publish.culprit && job->outcome == FG_BUS_ABORTED && job->culprit != SIZE_MAX)
         *job->publish.culprit = job->culprit;
     job->done(job->arg, job->outcome, job->outcome == FG_BUS_DONE ? NULL : &job->err);
     free(job);

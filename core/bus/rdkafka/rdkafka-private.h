@@ -104,7 +104,7 @@ struct fg_bus_consumer {
 };
 
 /* conf.c */
-/* @ret_fd: what the settings name by a path; to be kept open as long as handles are made of them. May be set on failure */
+/* @ret_fd: what the settings name by a path, to be kept open as long as handles are made of them; also on failure */
 rd_kafka_conf_t *fg_rd_conf_common(const struct fg_bus_rdkafka_config *config, int *ret_fd, struct fg_error *err);
 rd_kafka_conf_t *fg_rd_conf_consumer(const struct fg_rd_bus *bus, const struct fg_bus_consumer_config *config,
                                      struct fg_error *err);
