@@ -157,10 +157,12 @@ static void ended(void *arg)
     struct fg_process_pipeline *made = rp->made;
 
     rp->made = NULL;
+    if (p->stopping)
+        made = fg_process_pipeline_free(made); /* the stop does not know it */
     replace(p, rp->live, made);
-    rp->live = fg_process_pipeline_free(rp->live);
+    fg_process_pipeline_free(rp->live);
     rp->live = made;
-    if (made && !p->stopping)
+    if (made)
         fg_process_pipeline_start(made);
     rp->pause_ms = pause_of(rp);
     one_done(rp);
@@ -250,7 +252,8 @@ static void swap_workers(struct fg_reload_run *run)
     unsigned workers = fg_env_uv_workers((unsigned)run->next->limits.workers);
     struct fg_error err = FG_ERROR_NULL;
 
-    if (workers == p->env->n_workers || p->stopping)
+    /* also to the number there is: it may be about to become another, by the reload before */
+    if (p->stopping)
         return;
     if (fg_env_uv_resize(p->env, workers, nothing, NULL, &err) < 0)
         fg_log_error(&p->logger, FG_LOG_WARN, "reload: the number of workers stays as it is", &err);
