@@ -253,6 +253,7 @@ int fg_cli_check(struct fg_cli *cli, const char *path, struct fg_slice text, con
                  struct fg_config **ret, struct fg_conf_faults *faults, struct fg_error *err)
 {
     bool is_stdin = strcmp(path, "-") == 0;
+    struct fg_config *unasked = NULL;
     FG_CLEANUP(fg_buf_deinit) struct fg_buf read = FG_BUF_INIT(FG_CONF_BYTES_MAX);
     int r;
 
@@ -262,8 +263,9 @@ int fg_cli_check(struct fg_cli *cli, const char *path, struct fg_slice text, con
     if (is_stdin)
         path = "stdin";
     r = fg_config_probe(path, text, sets, n_sets, &cli->plugins, cli->probe_ms ? cli->probe_ms : FG_PROBE_MS, err);
-    if (r == 0)
-        r = fg_config_load(path, text, sets, n_sets, &cli->plugins, ret, faults);
+    if (r == FG_PROBE_FAULTS || (r == 0 && ret)) /* else all that could be found out is known */
+        r = fg_config_load(path, text, sets, n_sets, &cli->plugins, ret ? ret : &unasked, faults);
+    fg_config_free(unasked);
     if (read.data)
         explicit_bzero(read.data, read.len);
     return fg_pass(r);

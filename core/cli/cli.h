@@ -53,8 +53,9 @@ int fg_cli_main(uv_loop_t *loop, int argc, char **argv);
 /* "fragua: TEXT" on stderr; returns @code. */
 int fg_cli_fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /*
- * Tries the plugins of a file in a child, then loads and checks it. "-" is standard input. Negative: with faults, or
- * with none and err set where a plugin does not even let itself be opened.
+ * Tries the plugins of a file in a child, then loads and checks it. "-" is standard input. @ret NULL: whether it is
+ * right is all that is asked, and none of its plugins is loaded here if it is. Negative: with faults, or with none and
+ * err set where a plugin does not even let itself be opened.
  */
 int fg_cli_check(struct fg_cli *cli, const char *path, struct fg_slice text, const char *const *sets, size_t n_sets,
                  struct fg_config **ret, struct fg_conf_faults *faults, struct fg_error *err);

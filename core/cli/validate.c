@@ -175,7 +175,6 @@ static void write_text(const struct state *s, const struct fg_conf_faults *fault
 static void check(struct fg_cli *cli, const struct state *s, const char *path, struct fg_conf_faults *faults)
 {
     FG_CLEANUP(fg_buf_deinit) struct fg_buf text = FG_BUF_INIT(FG_CONF_BYTES_MAX);
-    struct fg_config *config = NULL;
     struct fg_error err = FG_ERROR_NULL;
     size_t before = faults->len;
     bool stands_in = s->as && strcmp(path, "-") == 0;
@@ -187,10 +186,9 @@ static void check(struct fg_cli *cli, const struct state *s, const char *path, s
     }
     if (r == 0)
         r = fg_cli_check(cli, path, stands_in ? fg_slice_make(text.len ? text.data : "", text.len) : FG_SLICE_NULL,
-                         s->sets, s->n_sets, &config, faults, &err);
+                         s->sets, s->n_sets, NULL, faults, &err);
     if (r < 0 && faults->len == before)
         fg_conf_fault_add(faults, path, 1, 1, "%s", err.code ? err.text : "cannot be loaded");
-    fg_config_free(config);
     if (text.data)
         explicit_bzero(text.data, text.len);
 }

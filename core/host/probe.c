@@ -28,6 +28,7 @@ struct trial {
     uint32_t timeout_ms;
 };
 #define SAID_MAX ((size_t)PATH_MAX + 256)
+#define FAULTS "faults" /* what the child is done with has some */
 
 static void say(int fd, char what, const char *text)
 {
@@ -91,14 +92,16 @@ static void open_every_node(struct fg_config *c, int fd)
     }
 }
 
-static void try_file(const struct trial *t, const struct fg_plugin_path *told, int fd)
+/* false: the file has faults. They are found, and told, once more by the parent. */
+static bool try_file(const struct trial *t, const struct fg_plugin_path *told, int fd)
 {
     struct fg_conf_faults faults = FG_CONF_FAULTS_NULL;
     struct fg_config *config = NULL;
 
-    if (fg_config_load(t->file, t->text, t->sets, t->n_sets, told, &config, &faults) == 0)
-        open_every_node(config, fd);
-    /* faults of the file are found, and told, once more by the parent */
+    if (fg_config_load(t->file, t->text, t->sets, t->n_sets, told, &config, &faults) < 0)
+        return false;
+    open_every_node(config, fd);
+    return true;
 }
 
 __attribute__((noreturn)) static void child(const struct trial *t, int fd)
@@ -107,6 +110,7 @@ __attribute__((noreturn)) static void child(const struct trial *t, int fd)
     struct fg_plugin_file *file;
     const struct rlimit no_core = { 0, 0 };
     const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGUSR1 };
+    bool fine = true;
 
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     (void)setrlimit(RLIMIT_CORE, &no_core);
@@ -116,10 +120,10 @@ __attribute__((noreturn)) static void child(const struct trial *t, int fd)
     told.loading = say_loading;
     told.loading_arg = &fd;
     if (t->file)
-        try_file(t, &told, fd);
+        fine = try_file(t, &told, fd);
     else
         (void)fg_plugin_load(&told, t->name, NULL, &file, NULL); /* why it is refused, the parent finds too */
-    say(fd, 'D', "");
+    say(fd, 'D', fine ? "" : FAULTS);
     _exit(0);
 }
 
@@ -127,6 +131,7 @@ __attribute__((noreturn)) static void child(const struct trial *t, int fd)
 struct heard {
     const struct trial *trial;
     char doing; /* 'L' loading, 'O' opening, 'D' done */
+    bool faults; /* the file has some */
     char plugin[64];
     char error[FG_ERROR_TEXT_MAX];
 };
@@ -155,6 +160,8 @@ static void take_message(struct heard *heard, const char *message)
     heard->doing = message[0];
     if (message[0] == 'L')
         take_loading(heard, message + 1);
+    else if (message[0] == 'D')
+        heard->faults = strcmp(message + 1, FAULTS) == 0;
     else if (message[0] == 'O')
         (void)snprintf(heard->plugin, sizeof(heard->plugin), "%.63s", message + 1);
 }
@@ -215,7 +222,7 @@ static int judge(const struct heard *heard, bool hangs, int status, struct fg_er
     if (heard->doing != 'D')
         return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "plugin \"%s\" ends the process while being %s",
                                      heard->plugin, doing));
-    return 0;
+    return heard->faults ? FG_PROBE_FAULTS : 0;
 }
 
 static int try_in_child(const struct trial *t, struct fg_error *err)
@@ -244,7 +251,7 @@ static int try_in_child(const struct trial *t, struct fg_error *err)
     close(fds[0]);
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
-    return fg_pass(judge(&heard, hangs, status, err));
+    return judge(&heard, hangs, status, err);
 }
 
 int fg_config_probe(const char *path, struct fg_slice text, const char *const *sets, size_t n_sets,
@@ -253,7 +260,7 @@ int fg_config_probe(const char *path, struct fg_slice text, const char *const *s
     const struct trial t = { .file = path, .text = text, .sets = sets, .n_sets = n_sets, .plugins = plugins,
                              .timeout_ms = timeout_ms };
 
-    return fg_pass(try_in_child(&t, err));
+    return try_in_child(&t, err);
 }
 
 int fg_plugin_probe(const struct fg_plugin_path *plugins, const char *name, struct fg_plugin_file **ret,

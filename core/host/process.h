@@ -95,8 +95,10 @@ void fg_follow_stop(struct fg_follow *follow);
  * @timeout_ms: for all plugins together
  *
  * A plugin that crashes or hangs in its own initialisation takes the child with it, not the server.
- * Return: 0; negative with the plugin and what became of it named in err.
+ * Return: 0: fg_config_load() finds no fault, and every plugin opens; FG_PROBE_FAULTS: no plugin did any harm, but
+ * fg_config_load() finds faults; negative with the plugin and what became of it named in err.
  */
+enum { FG_PROBE_FAULTS = 1 };
 int fg_config_probe(const char *path, struct fg_slice text, const char *const *sets, size_t n_sets,
                     const struct fg_plugin_path *plugins, uint32_t timeout_ms, struct fg_error *err);
 /* fg_plugin_load() of a plugin that may crash or hang while it is loaded: tried in a child process first. */
