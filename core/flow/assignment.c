@@ -232,7 +232,7 @@ void fg_flow_step_assignment(struct fg_pipeline *p)
 void fg_flow_go_back(struct fg_pipeline *p)
 {
     /* a commit that is under way may count or not: Kafka knows, later */
-    if (p->publishing && !p->publishing->forgotten && !fg_mutant("reload-unasked"))
+    if (p->publishing && !fg_mutant("reload-unasked"))
         p->unsure = true;
     fg_flow_forget(p);
     p->recovering = true;

@@ -48,7 +48,7 @@ enum model_fault {
     MODEL_FAULT_COMMITTED, /* the producer dies in the commit, which counted */
     MODEL_FAULT_LATE,      /* the producer dies in the commit, which is still under way to the broker */
     _MODEL_FAULT_N,
-    /* Not by chance: the commit is decided and seen nowhere until the next end in each partition, and counts as that. */
+    /* Not by chance: the commit is decided, seen nowhere until the next end in each partition, and counts as that. */
     MODEL_FAULT_FORGOTTEN,
     MODEL_FAULT_BROKEN,    /* nor this: the producer dies before it has sent anything, and is not fenced */
     MODEL_FAULT_TIMED_OUT, /* nor this: records time out, and what was written of them is aborted */

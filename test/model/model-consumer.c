@@ -576,7 +576,7 @@ static void asked_answered(struct model_call *call)
     if (call->lost || c->closed)
         fg_error_set(&err, FG_E_CANCELLED, 0, "the consumer is closing");
     else if (a->late)
-        fg_error_set(&err, FG_E_FENCED, FG_ERROR_RETRIABLE, "the committed offsets are not told: a transaction is open");
+        fg_error_set(&err, FG_E_FENCED, FG_ERROR_RETRIABLE, "committed offsets are not told: a transaction is open");
     else if (a->verdict != MODEL_OK)
         fg_error_set(&err, FG_E_FENCED, FG_ERROR_RETRIABLE, "not a member of the group any more");
     a->done(a->arg, err.code ? NULL : a->positions, err.code ? 0 : a->n, err.code ? &err : NULL);
