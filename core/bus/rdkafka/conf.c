@@ -216,6 +216,11 @@ static int fill_common(rd_kafka_conf_t *conf, const struct fg_bus_rdkafka_config
         return fg_pass(r);
     /* Not in 2.0.2: whether the library that is loaded knows it, only it can say. */
     (void)rd_kafka_conf_set(conf, "fetch.queue.backoff.ms", FG_RD_FETCH_BACKOFF_MS, text, sizeof(text));
+    /*
+     * Nor this: where all connections break at once, its own value throws all brokers away and begins anew, and in 2.16
+     * a transaction's send_offsets then waits for a broker that is gone, for ever and past its own time-out.
+     */
+    (void)rd_kafka_conf_set(conf, "metadata.recovery.strategy", "none", text, sizeof(text));
     if (config->tls && (r = fg_rd_conf_tls(conf, config->tls, key_password(config), ret_fd, err)) < 0)
         return fg_pass(r);
     if (config->sasl_mechanism && (r = set_sasl(conf, config, err)) < 0)
