@@ -334,14 +334,12 @@ int fg_instance_start(struct fg_instance *i, struct fg_error *err)
 
 void fg_instance_stop(struct fg_instance *i, fg_done_cb done, void *arg)
 {
-    const struct fg_plugin *ops = i->node ? i->node->ops : NULL;
-
-    if (!i->self || !i->started || !ops->stop) {
+    if (!i->self || !i->started || !i->node->ops->stop) {
         done(arg);
         return;
     }
     i->started = false;
-    ops->stop(i->self, done, arg);
+    i->node->ops->stop(i->self, done, arg);
 }
 
 void fg_instance_close(struct fg_instance *i)

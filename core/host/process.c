@@ -75,9 +75,11 @@ static int start_nodes(struct fg_process *p, struct fg_error *err)
     for (size_t i = 0; i < p->n_controls; i++)
         if (fg_node_start(p->controls[i], err) < 0)
             return fg_pass(-1);
-    for (size_t i = 0; i < p->n_pipelines; i++)
+    for (size_t i = 0; i < p->n_pipelines; i++) {
+        fg_assert(p->pipelines[i]);
         if (fg_lineup_start(p->pipelines[i]->lineup, err) < 0)
             return fg_pass(-1);
+    }
     return 0;
 }
 

@@ -2,6 +2,7 @@
 /* Everything new that a reload needs, made beside what runs; and thrown away again where it is not used. */
 #include <stdlib.h>
 
+#include "base/assert.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "host/reload-private.h"
@@ -59,8 +60,9 @@ static int check_routes(const struct fg_reload_run *run, struct fg_error *err)
     int r = 0;
 
     for (size_t i = 0; r == 0 && run->next->http.listen && i < run->next->n_controls; i++) {
-        const struct fg_control_ops *ops = run->controls[i]->ops->control;
-        r = fg_router_add(&trial, ops->routes, ops->n_routes, NULL, err);
+        const struct fg_node *node = run->controls[i];
+        fg_assert(node);
+        r = fg_router_add(&trial, node->ops->control->routes, node->ops->control->n_routes, NULL, err);
     }
     fg_router_deinit(&trial);
     return fg_pass(r);
