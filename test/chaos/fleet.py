@@ -28,6 +28,9 @@ PATIENCE_S = 90    # nothing new came for so long: what is missing is lost
 FLOW_TIMEOUT_S = 120
 CLOSED_TIMEOUT_S = 30  # for the last open transactions to end by their time-out
 RECOVERY_MAX_S = 60    # generous: the aim is 15 s, the machine may be busy
+# Of each of the ledger's own consumers. Without the strategy librdkafka 2.16 forgets all its brokers when none can be
+# reached, as when the only one is killed; once the process of a run crashed when that came back.
+CLIENT = {"group.id": "ledger", "log_level": 0, "reconnect.backoff.max.ms": 500, "metadata.recovery.strategy": "none"}
 HANDLES = re.compile(r"^fragua_kafka_handles_recreated_total(?:\{[^}]*\})? (\d+)", re.MULTILINE)
 
 
@@ -125,9 +128,8 @@ class Reader:
         self._done = threading.Event()
         self._changed = threading.Condition()
         self._consumer = Consumer({
-            "bootstrap.servers": kafka.plain, "group.id": "ledger", "isolation.level": "read_committed",
-            "auto.offset.reset": "earliest", "enable.auto.commit": False, "fetch.wait.max.ms": 50,
-            "reconnect.backoff.max.ms": 500, "log_level": 0})
+            **CLIENT, "bootstrap.servers": kafka.plain, "isolation.level": "read_committed",
+            "auto.offset.reset": "earliest", "enable.auto.commit": False, "fetch.wait.max.ms": 50})
         self._consumer.assign([TopicPartition(topic, partition, 0) for topic, name in self._names.items()
                                for partition in range(TOPICS[name])])
         self._thread = threading.Thread(target=self._follow, daemon=True)
@@ -170,8 +172,8 @@ class Spy:
     def __init__(self, kafka, topic, partitions):
         self.topic = topic
         self._consumer = Consumer({
-            "bootstrap.servers": kafka.plain, "group.id": "ledger", "isolation.level": "read_uncommitted",
-            "enable.auto.commit": False, "fetch.wait.max.ms": 20, "reconnect.backoff.max.ms": 500, "log_level": 0})
+            **CLIENT, "bootstrap.servers": kafka.plain, "isolation.level": "read_uncommitted",
+            "enable.auto.commit": False, "fetch.wait.max.ms": 20})
         self._consumer.assign([TopicPartition(topic, partition, OFFSET_END) for partition in range(partitions)])
         self._consumer.poll(0.1)
 
@@ -384,10 +386,9 @@ class Run:
     def _log(self, topic):
         """All of a topic, committed and not, once no transaction is open in it any more."""
         deadline = time.monotonic() + CLOSED_TIMEOUT_S
-        watcher = Consumer({"bootstrap.servers": self.kafka.plain, "group.id": "ledger", "log_level": 0,
-                            "isolation.level": "read_committed"})
-        all_of_it = Consumer({"bootstrap.servers": self.kafka.plain, "group.id": "ledger", "log_level": 0,
-                              "isolation.level": "read_uncommitted"})
+        servers = self.kafka.plain
+        watcher = Consumer({**CLIENT, "bootstrap.servers": servers, "isolation.level": "read_committed"})
+        all_of_it = Consumer({**CLIENT, "bootstrap.servers": servers, "isolation.level": "read_uncommitted"})
         for partition in range(TOPICS[topic]):
             place = TopicPartition(self.topics[topic], partition)
             while watcher.get_watermark_offsets(place, 10) != all_of_it.get_watermark_offsets(place, 10):

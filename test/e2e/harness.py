@@ -304,7 +304,8 @@ class Kafka:
         self.tls = Path(env["FRAGUA_KAFKA_TLS"])
         self.folder = Path(env["FRAGUA_KAFKA_DIR"])
         self.nodes = int(env["FRAGUA_KAFKA_NODES"])
-        self.admin = AdminClient({"bootstrap.servers": self.plain, "log_level": 2})
+        self.admin = AdminClient({"bootstrap.servers": self.plain, "log_level": 2,
+                                  "metadata.recovery.strategy": "none"})
         self.admin.list_topics(timeout=READ_TIMEOUT_S)  # a bed that does not answer fails here, once, not in each test
 
     def tls_client(self, who="client", ca="ca"):
