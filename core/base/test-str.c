@@ -33,6 +33,24 @@ static void slices_compare_trim_find_and_cut(void **state)
     assert_int_equal(fg_slice_sub(S("abc"), 7, 2).len, 0);
 }
 
+static void digits_have_their_values(void **state)
+{
+    static const char all[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    int good = 0;
+
+    for (int k = 0; k < 62; k++)
+        assert_int_equal(fg_base64_digit(all[k], "+/"), k);
+    assert_int_equal(fg_base64_digit('+', "+/"), 62);
+    assert_int_equal(fg_base64_digit('/', "+/"), 63);
+    assert_int_equal(fg_base64_digit('-', "-_"), 62);
+    assert_int_equal(fg_base64_digit('_', "-_"), 63);
+    for (int c = -128; c < 128; c++)
+        good += fg_base64_digit((char)c, "-_") >= 0;
+    assert_int_equal(good, 64);
+    assert_int_equal(fg_hex_digit('f'), 15);
+    assert_int_equal(fg_hex_digit('g'), -1);
+}
+
 static void whole_numbers_fit_or_are_refused(void **state)
 {
     static const char *const bad[] = { "", "-", "+1", " 1", "1 ", "1.0", "0x1", "9223372036854775808" };
@@ -101,6 +119,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(slices_compare_trim_find_and_cut),
+        cmocka_unit_test(digits_have_their_values),
         cmocka_unit_test(whole_numbers_fit_or_are_refused),
         cmocka_unit_test(doubles_are_decimal_finite_and_round_trip),
         cmocka_unit_test(durations_and_sizes_need_their_units),

@@ -5,6 +5,7 @@
 #include <iconv.h>
 #include <stdio.h>
 
+#include <fragua/kit/str.h>
 #include <fragua/kit/utf8.h>
 
 #define ENCODED_WORD_MAX 4096u /* bytes; RFC 2047 says 75, mailers say otherwise */
@@ -105,23 +106,12 @@ static void decode_quoted(struct fg_slice s, bool q, struct fg_buf *out)
     }
 }
 
-static int base64_value(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
 static void decode_base64(struct fg_slice s, struct fg_buf *out)
 {
     unsigned bits = 0, n = 0;
 
     for (size_t i = 0; i < s.len && s.ptr[i] != '='; i++) {
-        int v = base64_value(s.ptr[i]);
+        int v = fg_base64_digit(s.ptr[i], "+/");
         if (v < 0)
             continue;
         bits = bits << 6 | (unsigned)v;

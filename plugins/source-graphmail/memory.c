@@ -330,17 +330,6 @@ bool memory_save(struct memory *m, uint32_t *ret_slot, struct fg_buf *text)
     return false;
 }
 
-static int digit_of(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '-' ? 62 : c == '_' ? 63 : -1;
-}
-
 /* false: not base64url of whole marks. */
 static bool read_marks(struct fg_slice text, uint64_t *marks, size_t n)
 {
@@ -349,7 +338,7 @@ static bool read_marks(struct fg_slice text, uint64_t *marks, size_t n)
     size_t at = 0;
 
     for (size_t i = 0; i < text.len; i++) {
-        int digit = digit_of(text.ptr[i]);
+        int digit = fg_base64_digit(text.ptr[i], "-_");
         if (digit < 0)
             return false;
         bits = bits << 6 | (uint32_t)digit;

@@ -29,6 +29,18 @@ static inline int fg_hex_digit(char c)
     return -1;
 }
 
+/* The value of a base64 digit, 0..63; -1: it is none. @last: the alphabet's last two, "+/", or "-_" in URLs. */
+static inline int fg_base64_digit(char c, const char last[3])
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == last[0] ? 62 : c == last[1] ? 63 : -1;
+}
+
 /* Whole slice must be the number; false: it is not, or does not fit. */
 bool fg_parse_int(struct fg_slice s, int64_t *ret);
 bool fg_parse_double(struct fg_slice s, double *ret);         /* finite only */
