@@ -93,8 +93,11 @@ static int64_t await_stable(const char *topic, int32_t partition, int64_t wanted
     rd_kafka_conf_set(conf, "bootstrap.servers", getenv("FRAGUA_KAFKA_PLAIN"), NULL, 0);
     rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, NULL, 0);
     assert_non_null(rk);
-    for (int tries = 0; high < wanted && tries < 200; tries++)
+    for (int tries = 0; high < wanted && tries < PATIENCE_MS / 10; tries++) {
         assert_int_equal(rd_kafka_query_watermark_offsets(rk, topic, partition, &low, &high, 10000), 0);
+        if (high < wanted)
+            (void)usleep(10 * 1000); /* it can only be asked */
+    }
     rd_kafka_destroy(rk);
     return high;
 }

@@ -74,10 +74,7 @@ static bool is_wanted(const struct assign_job *job)
     return atomic_load(&job->c->epoch) == job->epoch;
 }
 
-/*
- * The beginning of a partition. librdkafka asks the broker where that is, and asks again only half a second later if it
- * does not know the broker yet; brokers that began with this process and that nobody has committed to begin at 0.
- */
+/* Brokers that began with this process and that nobody has committed to begin at 0: they need not be asked. */
 static int64_t beginning(struct fg_bus_consumer *c)
 {
     return c->solo && !atomic_load(&c->bus->committed) ? 0 : FG_BUS_BEGINNING;
@@ -135,6 +132,26 @@ static bool find_times(struct fg_bus_consumer *c, rd_kafka_topic_partition_list_
 }
 
 /*
+ * Where partitions begin. librdkafka would ask by itself, and again only half a second later if it does not know the
+ * partition's broker yet. What is not answered is left to it, so that one partition without leader holds up no other.
+ */
+static void find_beginnings(struct fg_bus_consumer *c, rd_kafka_topic_partition_list_t *list)
+{
+    rd_kafka_topic_partition_list_t *ask = rd_kafka_topic_partition_list_new(list->cnt + 1);
+
+    for (int i = 0; i < list->cnt; i++)
+        if (list->elems[i].offset == FG_BUS_BEGINNING) /* which means the same where brokers expect a time */
+            rd_kafka_topic_partition_list_add(ask, list->elems[i].topic, list->elems[i].partition)->offset =
+                FG_BUS_BEGINNING;
+    if (ask->cnt > 0 && !rd_kafka_offsets_for_times(c->rk, ask, LOOKUP_TIMEOUT_MS))
+        for (int i = 0; i < ask->cnt; i++)
+            if (!ask->elems[i].err && ask->elems[i].offset >= 0)
+                rd_kafka_topic_partition_list_find(list, ask->elems[i].topic, ask->elems[i].partition)->offset =
+                    ask->elems[i].offset;
+    rd_kafka_topic_partition_list_destroy(ask);
+}
+
+/*
  * auto.offset.reset is "error", so that offsets lost by retention are told. A partition without a committed offset is
  * no such loss: it starts where the consumer's policy says, and that is decided here.
  */
@@ -165,6 +182,8 @@ static bool look_up(struct assign_job *job)
             tp->offset = ask->elems[i].offset;
     }
     rd_kafka_topic_partition_list_destroy(ask);
+    if (is_wanted(job))
+        find_beginnings(c, job->list);
     return is_wanted(job);
 }
 
