@@ -4,7 +4,7 @@
 # and a real Kafka, while faults happen; each must come out once, whole, and in its place. --short: what make test runs.
 # Without it also the simulated world. The table goes to BUILD/chaos.md, logs of failed runs to BUILD/chaos-logs.
 # From the environment:
-#   FAULTS  which: kill zombie broker storm network service graph stop reload sim (default: all; sim only in the long form)
+#   FAULTS  which: kill zombie broker storm network service graph stop reload sim (default: all; sim in the long form)
 #   SEED    what random choices follow, as a failed run printed it; with FAULTS=sim: that run alone, with its trace
 #   SEEDS   how many simulated runs (20000)
 # The last line says how many passed.
