@@ -22,8 +22,9 @@
 #define SECONDS_MAX 60u
 
 #define KAFKA "kafka: {embedded: true}\n"
-#define IN(value) "  in:\n    source: {plugin: source-lines, lines: [one, two, three]}\n"                          \
-                  "    transforms: [{plugin: transform-upper, header: made, value: " value "}]\n    output: {topic: t}\n"
+#define IN(value)                                                                                                      \
+    "  in:\n    source: {plugin: source-lines, lines: [one, two, three]}\n"                                            \
+    "    transforms: [{plugin: transform-upper, header: made, value: " value "}]\n    output: {topic: t}\n"
 #define OUT "  out:\n    input: {topic: t}\n    sink: {plugin: sink-log, pass: true}\n    output: {topic: u}\n"
 
 struct bed {
@@ -229,8 +230,8 @@ static void a_changed_transform_is_swapped_and_the_other_pipeline_not_touched(vo
     expect(&bed, "/pipelines/in/transforms/0/value", "\"quiet\"");
     assert_true(fg_process_is_ready(bed.process));
     for (unsigned i = 0; i < 40; i++) /* more than are remembered */
-        assert_string_equal(reload(&bed, i % 2 ? KAFKA "pipelines:\n" IN("quiet") OUT : KAFKA "pipelines:\n" IN("x") OUT),
-                            "done");
+        assert_string_equal(
+            reload(&bed, i % 2 ? KAFKA "pipelines:\n" IN("quiet") OUT : KAFKA "pipelines:\n" IN("x") OUT), "done");
     look(&bed, FG_REPORT_RELOADS, NULL);
     expect(&bed, "/generation", "42");
     expect(&bed, "/reloads/31/generation", "11");
@@ -314,8 +315,8 @@ static void limits_change_while_it_runs(void **state)
     struct bed bed;
 
     bed_init(&bed, KAFKA "limits: {workers: 1, memory: 64MiB}\npipelines:\n" IN("loud") OUT);
-    assert_string_equal(reload(&bed, KAFKA "limits: {workers: 3, memory: 128MiB, stop: 7s}\npipelines:\n" IN("loud") OUT),
-                        "done");
+    assert_string_equal(
+        reload(&bed, KAFKA "limits: {workers: 3, memory: 128MiB, stop: 7s}\npipelines:\n" IN("loud") OUT), "done");
     look(&bed, FG_REPORT_STATUS, NULL);
     expect(&bed, "/workers", "3");
     assert_string_equal(reload(&bed, KAFKA "limits: {workers: 1, memory: 64MiB}\npipelines:\n" IN("loud") OUT), "done");
@@ -335,7 +336,8 @@ static void what_is_asked_for_meanwhile_becomes_one_more_run(void **state)
     (void)uv_run(&bed.loop, UV_RUN_ONCE); /* it is under way */
     put_file(&bed, KAFKA "pipelines:\n" IN("last") OUT);
     for (unsigned i = 0; i < 100; i++)
-        assert_int_equal(fg_process_reload(bed.process, i % 2 ? FG_RELOAD_API : FG_RELOAD_SIGNAL, told, &bed, &bed.err), 0);
+        assert_int_equal(
+            fg_process_reload(bed.process, i % 2 ? FG_RELOAD_API : FG_RELOAD_SIGNAL, told, &bed, &bed.err), 0);
     run_until_told(&bed, 101);
     look(&bed, FG_REPORT_CONFIG, NULL);
     expect(&bed, "/pipelines/in/transforms/0/value", "\"last\"");
@@ -349,7 +351,8 @@ static void a_dry_run_says_what_would_be_done(void **state)
     struct bed bed;
 
     bed_init(&bed, KAFKA "pipelines:\n" IN("loud") OUT);
-    assert_int_equal(fg_process_dry_run(bed.process, fg_slice_of(KAFKA "pipelines:\n" IN("dry")), told, &bed, &bed.err), 0);
+    assert_int_equal(
+        fg_process_dry_run(bed.process, fg_slice_of(KAFKA "pipelines:\n" IN("dry")), told, &bed, &bed.err), 0);
     run_until_told(&bed, 1);
     expect(&bed, "/result", "\"would-do\"");
     expect(&bed, "/changes/0/place", "\"in.transforms.0\"");
@@ -405,7 +408,8 @@ static void a_topic_is_followed_on_to_another_kafka(void **state)
     assert_non_null(follow);
     while (bed.n_seen < 3)
         (void)uv_run(&bed.loop, UV_RUN_ONCE);
-    assert_string_equal(reload(&bed, "kafka: {embedded: true, properties: {linger.ms: 1}}\npipelines:\n" IN("loud")), "done");
+    assert_string_equal(
+        reload(&bed, "kafka: {embedded: true, properties: {linger.ms: 1}}\npipelines:\n" IN("loud")), "done");
     expect(&bed, "/pipelines/0/how", "\"reopen\"");
     while (bed.n_seen < 6) /* the other broker knows of nothing: the lines are read again */
         (void)uv_run(&bed.loop, UV_RUN_ONCE);

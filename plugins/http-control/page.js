@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Asks the API every two seconds, and when an event comes, and shows what it says. Mail is data from strangers: it is only ever set as text.
+// Asks the API every two seconds, and when an event comes, and shows what it says. Mail is data from strangers: it is
+// only ever set as text.
 "use strict";
 
 const shapes = { running: "●", starting: "◐", stopping: "◐", paused: "‖", stopped: "■", troubled: "▲", failed: "◆",

@@ -157,8 +157,8 @@ def test_a_bad_plugin_is_named_in_one_line(fragua, command, plugin, reason):
 
 
 def test_a_plugin_that_hangs_is_given_up(fragua):
-    answer = fragua.call("validate", fragua.config(hello("bad-hang")), "--plugin-dir", BAD_PLUGINS, "--timeout", "500ms",
-                         code=CONFIG)
+    file = fragua.config(hello("bad-hang"))
+    answer = fragua.call("validate", file, "--plugin-dir", BAD_PLUGINS, "--timeout", "500ms", code=CONFIG)
     assert "plugin \"bad-hang\" hangs while being opened: no end after 0.5 s" in one_line(answer.stdout.text)
 
 

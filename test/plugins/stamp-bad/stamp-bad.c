@@ -64,5 +64,6 @@ static const struct fg_transform_ops ops = { apply };
 extern __attribute__((visibility("default"))) const struct fg_plugin fragua_plugin;
 const struct fg_plugin fragua_plugin = { .magic = FG_PLUGIN_MAGIC, .abi = ABI, .size = sizeof(struct fg_plugin), OPS,
                                          .name = "transform-stamp", .version = "bad", .summary = "is wrong in one way",
-                                         .options = options, .config_size = sizeof(struct config), .open = open_it, .close = free };
+                                         .options = options, .config_size = sizeof(struct config), .open = open_it,
+                                         .close = free };
 #endif
