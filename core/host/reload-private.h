@@ -145,6 +145,9 @@ void fg_reload_end(struct fg_reload_run *run, enum fg_reload_result result); /* 
 void fg_reload_back(struct fg_reload *reload, struct fg_config *before, struct fg_kafka *kafka); /* takes both over */
 void fg_reload_watch(struct fg_reload *reload, const struct fg_config *config); /* @config: whose files */
 
+/* reload-dry.c */
+int fg_reload_dry_check(const struct fg_reload *reload, struct fg_slice text, struct fg_error *err);
+
 /* reload-build.c */
 int fg_reload_build(struct fg_reload_run *run, struct fg_error *err);
 void fg_reload_drop(struct fg_reload_run *run); /* what was built and is not used */

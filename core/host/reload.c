@@ -338,6 +338,8 @@ int fg_process_dry_run(struct fg_process *p, struct fg_slice text, fg_reload_cb 
         return fg_raise(fg_error_set(err, n >= DRY_RUNS_MAX ? FG_E_UNAVAILABLE : FG_E_CONFIG, 0,
                                      n >= DRY_RUNS_MAX ? "too many wait for their turn: ask again later"
                                                        : "the text is empty, or larger than 1 MiB"));
+    if (fg_reload_dry_check(p->reload, text, err) < 0)
+        return fg_pass(-1);
     run = run_new(p->reload);
     run->dry = true;
     run->asked = 1;

@@ -360,6 +360,9 @@ static void a_dry_run_says_what_would_be_done(void **state)
     assert_int_equal(fg_json_find(fg_buf_slice(&bed.report), "/generation").kind, FG_JSON_NONE);
     assert_int_equal(fg_process_dry_run(bed.process, fg_slice_of("pipelines: {x: 1}"), told, &bed, &bed.err), 0);
     fg_process_reload_forget(bed.process, &bed); /* nobody waits any more */
+    assert_true(fg_process_dry_run(bed.process, fg_slice_of("pipelines: {x: \"${file:/etc/hostname}\"}"), told, &bed,
+                                   &bed.err) < 0);
+    assert_non_null(strstr(bed.err.text, "does not name this file"));
     assert_int_equal(fg_process_dry_run(bed.process, fg_slice_of("pipelines: {x: 1}"), told, &bed, &bed.err), 0);
     run_until_told(&bed, 2);
     expect(&bed, "/result", "\"refused\"");
