@@ -214,8 +214,8 @@ bool fg_flow_put_back(struct fg_pipeline *p, uint64_t end)
     bool any = false;
 
     while (!fg_list_empty(&p->batches)) {
-        struct fg_flow_batch *batch = batch_at(p->batches.prev);
         /* freed batches have left the list, unseen by the analyzer: NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
+        struct fg_flow_batch *batch = batch_at(p->batches.prev);
         if (batch == p->publishing || fg_list_empty(&batch->slots) || slot_at(batch->slots.prev)->seq < end)
             break;
         if (p->c.source && slot_at(batch->slots.next)->seq < end)
