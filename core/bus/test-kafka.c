@@ -146,7 +146,9 @@ static int32_t offsets_partition(const char *group, int32_t partitions)
 
     for (; *group; group++)
         hash = hash * 31 + (unsigned char)*group;
-    return (int32_t)(hash & 0x7fffffffu) % partitions;
+    if (hash > INT32_MAX) /* Math.abs() */
+        hash = hash == 0x80000000u ? 0 : 0u - hash;
+    return (int32_t)hash % partitions;
 }
 
 /*
@@ -207,8 +209,8 @@ static void test_after_an_abort_the_offsets_get_another(void **state)
     p = (struct writer){ .w = &w };
     assert_int_equal(fg_bus_producer_open(w.bus, &config, &events, &p, &p.producer, &err), 0);
     until(&w, p.ready);
-    own = await_stable("__consumer_offsets", partition, before + 1); /* the marker, and the offset where it was taken */
-    assert_true(own > before);
+    own = await_stable("__consumer_offsets", partition, before + 2); /* an offset of no meaning, and the marker */
+    assert_true(own >= before + 2);
     assert_int_equal(ask_committed(&r, topic).offset, 77);
     publish_one(&p, topic, r.consumer, &at, NULL, FG_BUS_DONE);
     reader_close(&r);
