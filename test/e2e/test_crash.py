@@ -40,7 +40,7 @@ def test_a_record_that_ends_the_process_becomes_a_dead_letter(kafka, fragua, new
         # it ends by itself, or has nothing left to end it
         dead = []
         while process.running and not dead:
-            dead = reader(names["dead"], timeout=1)
+            dead = reader(names["dead"], timeout=10)
         if dead:
             break
     assert dead, f"after {LIVES_MAX} lives the record is tried still. {process.describe()}"
