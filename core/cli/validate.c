@@ -117,26 +117,12 @@ static void note_plugin(void *arg, const char *name, const char *path, const cha
     (void)snprintf(more->sha256, sizeof(more->sha256), "%s", sha256);
 }
 
-static void write_faults(struct fg_json_writer *w, const struct fg_conf_faults *faults)
-{
-    fg_json_array(w);
-    for (size_t i = 0; i < faults->len; i++) {
-        fg_json_object(w);
-        fg_json_kv_cstr(w, "file", faults->items[i].file);
-        fg_json_kv_int(w, "line", faults->items[i].line);
-        fg_json_kv_int(w, "column", faults->items[i].column);
-        fg_json_kv_cstr(w, "message", faults->items[i].text);
-        fg_json_object_end(w);
-    }
-    fg_json_array_end(w);
-}
-
 /* What fg_check_read() reads. */
 static void write_report(struct fg_json_writer *w, const struct state *s, const struct fg_conf_faults *faults)
 {
     fg_json_object(w);
     fg_json_key(w, "faults");
-    write_faults(w, faults);
+    fg_conf_faults_write(w, faults);
     if (faults->unkept)
         fg_json_kv_int(w, "more", (int64_t)faults->unkept);
     fg_json_key(w, "plugins");
@@ -160,7 +146,7 @@ static void write_json(const struct state *s, const struct fg_conf_faults *fault
     if (s->plugins)
         write_report(&w, s, faults);
     else
-        write_faults(&w, faults);
+        fg_conf_faults_write(&w, faults);
     fg_buf_add_char(&buf, '\n');
     (void)fwrite(buf.data, 1, buf.len, stdout);
 }

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/utf8.h"
@@ -134,4 +135,18 @@ char *fg_conf_strdup(struct fg_slice s)
 
     fg_assert(copy);
     return copy;
+}
+
+void fg_conf_faults_write(struct fg_json_writer *w, const struct fg_conf_faults *faults)
+{
+    fg_json_array(w);
+    for (size_t i = 0; i < faults->len; i++) {
+        fg_json_object(w);
+        fg_json_kv_cstr(w, "file", faults->items[i].file);
+        fg_json_kv_int(w, "line", faults->items[i].line);
+        fg_json_kv_int(w, "column", faults->items[i].column);
+        fg_json_kv_cstr(w, "message", faults->items[i].text);
+        fg_json_object_end(w);
+    }
+    fg_json_array_end(w);
 }

@@ -42,6 +42,9 @@ void fg_conf_fault_add(struct fg_conf_faults *faults, const char *file, unsigned
                        const char *format, ...) __attribute__((format(printf, 5, 6)));
 void fg_conf_faults_sort(struct fg_conf_faults *faults); /* by file, line, column */
 void fg_conf_faults_print(const struct fg_conf_faults *faults, FILE *out); /* a line each, and how many more */
+struct fg_json_writer;
+/* The array [{"file","line","column","message"}] of those that are kept. */
+void fg_conf_faults_write(struct fg_json_writer *w, const struct fg_conf_faults *faults);
 
 enum fg_conf_kind { FG_CONF_SCALAR, FG_CONF_LIST, FG_CONF_MAP };
 

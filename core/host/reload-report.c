@@ -66,23 +66,6 @@ static void write_pipelines(struct fg_json_writer *w, const struct fg_reload_run
     fg_json_array_end(w);
 }
 
-static void write_faults(struct fg_json_writer *w, const struct fg_conf_faults *faults)
-{
-    if (faults->len == 0)
-        return;
-    fg_json_key(w, "faults");
-    fg_json_array(w);
-    for (size_t i = 0; i < faults->len; i++) {
-        fg_json_object(w);
-        fg_json_kv_cstr(w, "file", faults->items[i].file);
-        fg_json_kv_int(w, "line", faults->items[i].line);
-        fg_json_kv_int(w, "column", faults->items[i].column);
-        fg_json_kv_cstr(w, "message", faults->items[i].text);
-        fg_json_object_end(w);
-    }
-    fg_json_array_end(w);
-}
-
 /* All members but what may change later: generation, result, error. */
 static void write_rest(struct fg_json_writer *w, const struct fg_reload_run *run)
 {
@@ -101,7 +84,10 @@ static void write_rest(struct fg_json_writer *w, const struct fg_reload_run *run
     write_phases(w, run);
     fg_diff_write(w, &run->diff);
     write_pipelines(w, run);
-    write_faults(w, &run->faults);
+    if (run->faults.len) {
+        fg_json_key(w, "faults");
+        fg_conf_faults_write(w, &run->faults);
+    }
 }
 
 static void write_head(struct fg_json_writer *w, bool dry, unsigned generation, enum fg_reload_result result,
