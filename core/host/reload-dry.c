@@ -50,8 +50,9 @@ int fg_reload_dry_check(const struct fg_reload *reload, struct fg_slice text, st
 
         if (!resolve(reload->origin->path, name, path) || !is_named(reload->process->config, path))
             return fg_raise(fg_error_set(err, FG_E_CONFIG, 0,
-                                         "`${file:%.*s}` is not read for a text from outside: the running configuration "
-                                         "does not name this file. Try the text beside it, by `fragua validate`",
+                                         "`${file:%.*s}` is not read for a text from outside: the running "
+                                         "configuration does not name this file. Try the text where the file is, by "
+                                         "`fragua validate`",
                                          (int)(name.len < 100 ? name.len : 100), name.ptr));
         text = rest;
     }
