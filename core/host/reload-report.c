@@ -23,6 +23,15 @@ static const char *const trigger_names[_FG_RELOAD_TRIGGER_N] = {
     [FG_RELOAD_PROBATION] = "probation",
 };
 
+static void count(const struct fg_process *p, enum fg_reload_result result)
+{
+    static const struct fg_metric_decl total = { "fragua_reloads_total", FG_METRIC_TYPE_COUNTER,
+                                                 "Reloads by how they ended" };
+    const struct fg_label label = { "result", result_names[result] };
+
+    fg_metric_add(fg_metric_get(p->metrics, &total, &label, 1), 1);
+}
+
 static void write_ms(struct fg_json_writer *w, const char *key, double ms)
 {
     fg_json_key(w, key);
@@ -160,11 +169,7 @@ static void outcomes_taken_back(struct fg_reload_report *report)
 
 void fg_reload_report_take_back(struct fg_reload *reload, unsigned generation, const struct fg_error *why, double ms)
 {
-    static const struct fg_metric_decl total = { "fragua_reloads_total", FG_METRIC_TYPE_COUNTER,
-                                                 "Reloads by how they ended" };
-    const struct fg_label label = { "result", result_names[FG_RELOAD_ROLLED_BACK] };
-
-    fg_metric_add(fg_metric_get(reload->process->metrics, &total, &label, 1), 1);
+    count(reload->process, FG_RELOAD_ROLLED_BACK);
     for (size_t i = 0; i < reload->n_reports; i++) {
         struct fg_reload_report *report = &reload->reports[i];
         if (report->generation < generation || report->result != FG_RELOAD_DONE)
@@ -258,16 +263,13 @@ void fg_reload_log(const struct fg_reload_run *run)
 
 void fg_reload_metrics(const struct fg_reload_run *run)
 {
-    static const struct fg_metric_decl total = { "fragua_reloads_total", FG_METRIC_TYPE_COUNTER,
-                                                 "Reloads by how they ended" };
     static const struct fg_metric_decl seconds = { "fragua_reload_seconds", FG_METRIC_TYPE_GAUGE,
                                                    "How long each phase of the last reload took" };
     static const struct fg_metric_decl pause = { "fragua_pipeline_pause_seconds", FG_METRIC_TYPE_GAUGE,
                                                  "How long the last reload that changed a pipeline held it" };
     struct fg_metrics *metrics = run->reload->process->metrics;
-    const struct fg_label result = { "result", result_names[run->result] };
 
-    fg_metric_add(fg_metric_get(metrics, &total, &result, 1), 1);
+    count(run->reload->process, run->result);
     for (size_t i = 0; i < _FG_RELOAD_PHASE_N; i++) {
         const struct fg_label label = { "phase", phase_names[i] };
         fg_metric_set(fg_metric_get(metrics, &seconds, &label, 1),
