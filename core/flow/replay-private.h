@@ -94,6 +94,32 @@ struct fg_replay {
     struct fg_work work;
 };
 
+/* replay.c */
+void replay_wake(struct fg_replay *r); /* something happened: decide about it in a turn of its own */
+/* The first one is why it ends. */
+void replay_fail(struct fg_replay *r, const struct fg_error *err);
+void replay_failf(struct fg_replay *r, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void replay_trouble(struct fg_replay *r, const struct fg_error *err); /* what a handle says; NULL: it is over */
+void replay_closed(void *arg); /* a handle is; arg: the replay */
+
+/* replay-read.c: the consumer. Whether it opened is seen in the phase. */
+void replay_consumer_open(struct fg_replay *r);
+void replay_consumer_close(struct fg_replay *r); /* no matter if there is none */
+/* [ASK, REOPEN] `answered` is true when it is told; sets `was_...` in REOPEN. */
+void replay_ask_committed(struct fg_replay *r);
+void replay_step_ask(struct fg_replay *r);
+void replay_step_end(struct fg_replay *r);
+void replay_step_read(struct fg_replay *r);
+
+/* replay-publish.c: the producer, and what a full batch goes through */
+void replay_producer_open(struct fg_replay *r);
+void replay_producer_close(struct fg_replay *r); /* no matter if there is none */
+void replay_work_begin(struct fg_replay *r);     /* the batch's transforms; the phase is WORK then */
+void replay_step_work(struct fg_replay *r);
+void replay_step_publish(struct fg_replay *r);
+void replay_step_pause(struct fg_replay *r);
+void replay_step_reopen(struct fg_replay *r);
+
 /* replay-batch.c */
 bool replay_topic_is_there(const struct fg_replay *r, const char *topic);
 /* Takes over a letter that is chosen; decides where it would go. */
