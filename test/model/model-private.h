@@ -128,7 +128,7 @@ void model_txn_end_late(struct model_txn *txn, unsigned epoch, uint64_t after_ms
 void model_txn_abort_left(struct model_txn *txn); /* everywhere, if no transaction is open */
 void model_txn_free(struct model_txn *txn);
 
-/* ---- model-consumer.c ---- */
+/* ---- model-consumer.c, model-member.c, model-offsets.c ---- */
 
 int model_consumer_open(struct fg_bus *bus, const struct fg_bus_consumer_config *config,
                         const struct fg_bus_consumer_events *events, void *arg, struct fg_bus_consumer **ret,
