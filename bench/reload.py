@@ -4,8 +4,11 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
+import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 from bed import Bed, free_port, wait_ready
 from stream import SERVICE_MS, SERVICE_PARALLEL, Stream, _line, _percentile
@@ -14,11 +17,14 @@ from table import add
 RELOADS = 200
 EVERY_S = 0.3      # from one reload's beginning to the next one's
 PER_SECOND = 100   # documents, into each of the two pipelines
-QUIET_S = 15       # without reloads, for the noise
+QUIET_S = RELOADS * EVERY_S  # without reloads, for the noise: as many gaps as with them
 RESTARTS = 5
 RESTART_S = 3.0    # from one restart to the next
 WARM_S = 1.0       # what is written in the first half second is not told
 AFTER_S = 0.1      # a gap may end so long after the reload
+BULK = 40000       # documents of a full topic, for what refused reloads cost
+BULK_ROUNDS = 5
+REFUSED_EVERY_S = 0.5
 MANY = 100         # pipelines of the large file
 MANY_RELOADS = 20
 NGINX_RELOADS = 20
@@ -52,14 +58,18 @@ class Subject:
                                              self.path)
         wait_ready(self.process, self.port, "/readyz", 120, pause=0.02)
 
-    def reload(self):
+    def reload(self, result="done"):
         """(report, seconds from asking to the answer)."""
         self.write()
         began = time.monotonic()
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}/v1/reload", data=b"", method="POST")
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        try:
+            answer = urllib.request.urlopen(request, timeout=60)
+        except urllib.error.HTTPError as refusal:  # it has the report too
+            answer = refusal
+        with answer:
             report = json.loads(answer.read())
-        if report.get("result") != "done":
+        if report.get("result") != result:
             raise RuntimeError(f"reload: {json.dumps(report)}")
         return report, time.monotonic() - began
 
@@ -203,6 +213,55 @@ def _many_pipelines(build, fragua):
     return took
 
 
+def _drain(stream, number, refuse):
+    """Documents a second of a full topic; `refuse`: while files come one after another of which none can be loaded."""
+    out = f"bulk-out-{number}"
+    stream.topics(out)
+    reader = stream.bed.start(stream.load, "count", stream.brokers, stream.topic(out), BULK, stdout=subprocess.PIPE,
+                              text=True)
+    _line(reader, "ready")
+    pipeline = _pipeline(stream, "bulk")
+    pipeline["input"]["group"] += out
+    pipeline["output"]["topic"] = stream.topic(out)
+    subject = Subject(stream, {"kafka": {"bootstrap.servers": stream.brokers}, "pipelines": {"bulk": pipeline}})
+    done = threading.Event()
+
+    def refuse_often():
+        pipeline["sink"] = {**pipeline["sink"], "plugin": "sink-missing"}
+        took = []
+        while not done.wait(REFUSED_EVERY_S):
+            took.append(subject.reload("refused")[1] * 1000)
+        return took
+
+    meddler = ThreadPoolExecutor(1)
+    refused = meddler.submit(refuse_often) if refuse else None
+    tenth = float(_line(reader, rf"{BULK // 10} (.+)")[1])
+    ninetieth = float(_line(reader, rf"{BULK - BULK // 10} (.+)")[1])
+    _line(reader, rf"{BULK} ")
+    done.set()
+    took = refused.result(60) if refused else []
+    stream.bed.end(subject.process)
+    stream.bed.end(reader)
+    return BULK * 0.8 / (ninetieth - tenth), took
+
+
+def _refused(build, fragua):
+    with Bed() as bed:
+        stream = Stream(bed, build, fragua, 0)
+        stream.topics("bulk-in")
+        bed.run(stream.load, "fill", stream.brokers, stream.topic("bulk-in"), BULK)
+        _drain(stream, "warm", False)
+        rates, took = {True: [], False: []}, []
+        for number in range(BULK_ROUNDS):
+            for refuse in (True, False) if number % 2 else (False, True):
+                rate, refused = _drain(stream, f"{number}-{refuse}", refuse)
+                rates[refuse].append(rate)
+                took += refused
+    add(f"full topic, a refused reload each {REFUSED_EVERY_S} s: documents/s", "1/s", rates[True], "no reload",
+        rates[False], "ratio ~ 1")
+    _rows("  the refused reload, from asking to the answer", took)
+
+
 def _nginx_reloads():
     """Milliseconds from HUP until an answer of the new file; nginx connects nothing and checks nothing beforehand."""
     took = []
@@ -226,4 +285,5 @@ def reload(build, fragua):
     took = _two_pipelines(build, fragua)
     nginx = _nginx_reloads()
     _rows("reload, beside nginx -s reload", took, "nginx", nginx)
+    _refused(build, fragua)
     _rows(f"reload of {MANY} pipelines, one changed", _many_pipelines(build, fragua), "nginx", nginx, ("<= 200", ""))

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Certificates towards Kafka are rotated while records flow: a new authority beside the old, then a new user."""
+"""Certificates towards Kafka are rotated while records flow: a new authority beside the old, then a new user.
+
+Once before a listener that tells which certificate each connection came with, once before a broker's own.
+"""
 import asyncio
 import json
 import os
@@ -10,6 +13,8 @@ import time
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Consumer, KafkaException
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from conftest import TOP
 from reloads import FLOW_TIMEOUT_S, Forge, put
@@ -165,3 +170,79 @@ def test_certificates_are_rotated_without_a_failed_batch(fragua, kafka, free_por
         fragua.end_all()
         forge.close()
         door.close()
+
+
+def set_listener(kafka, **stores):
+    """Give the broker's mutual TLS listener other stores while it runs, as `kafka-configs --alter` does."""
+    broker = ConfigResource(ResourceType.BROKER, "0", incremental_configs=[
+        ConfigEntry(f"listener.name.mtls.ssl.{name}.location", str(path),
+                    incremental_operation=AlterConfigOpType.SET) for name, path in stores.items()])
+    for future in kafka.admin.incremental_alter_configs([broker]).values():
+        future.result(FLOW_TIMEOUT_S)
+
+
+def wait_admits(kafka, folder, wanted):
+    """Wait until the listener admits this folder's user, or does not: a broker answers before it takes up settings."""
+    deadline = time.monotonic() + FLOW_TIMEOUT_S
+    while admits(kafka, folder) != wanted:
+        assert time.monotonic() < deadline, f"{folder}'s user is {'not ' if wanted else ''}let in"
+
+
+def admits(kafka, folder):
+    """Whether the listener lets in who shows this folder's user certificate; who asks trusts both authorities."""
+    consumer = Consumer({
+        "bootstrap.servers": kafka.ssl, "group.id": "visitor", "log_level": 0, "security.protocol": "SSL",
+        "ssl.ca.location": str(kafka.folder / "both.crt"), "ssl.certificate.location": str(folder / "client/user.crt"),
+        "ssl.key.location": str(folder / "client/user.key")})
+    try:
+        consumer.list_topics(timeout=2)
+        return True
+    except KafkaException:
+        return False
+    finally:
+        consumer.close()
+
+
+def test_certificates_are_rotated_on_a_brokers_own_listener(fragua, kafka_bed, free_port, others, tmp_path):
+    kafka = kafka_bed.start()
+    both = kafka.folder / "both.crt"
+    both.write_bytes((kafka.tls / "ca" / "ca.crt").read_bytes() + (others / "ca" / "ca.crt").read_bytes())
+    assert admits(kafka, kafka.tls) and not admits(kafka, others)
+    forge = Forge(fragua, kafka, free_port(), ["main"])
+    authorities, user = tmp_path / "ca", tmp_path / "user"
+    authorities.mkdir()
+    put(authorities / "ca.crt", kafka.tls / "ca" / "ca.crt")
+    mount(user, "1", kafka.tls / "client")
+    try:
+        forge.config["kafka"] = {"bootstrap.servers": kafka.ssl, "tls": {
+            "ca": str(authorities), "certificate": str(user / "user.crt"), "key": str(user / "user.key")}}
+        forge.config["reload"].update(watch=True, settle="100ms")
+        forge.start()
+        assert forge.flow() == {"1/a"}
+
+        set_listener(kafka, truststore=both)
+        wait_admits(kafka, others, True)
+        put(authorities / "new.crt", others / "ca" / "ca.crt")
+        report = forge.control.wait(lambda report: report["generation"] == 2)
+        assert report["result"] == "done", report
+        set_listener(kafka, keystore=others / "broker" / "store.pem")  # the broker is of the new authority from here on
+        forge.send(count=100)
+        mount(user, "2", others / "client")
+        report = forge.control.wait(lambda report: report["generation"] == 3)
+        assert report["result"] == "done" and report["asked_by"] == ["files"], report
+        assert forge.flow() == {"1/a"}
+
+        set_listener(kafka, truststore=others / "ca" / "ca.crt")
+        wait_admits(kafka, kafka.tls, False)
+        assert admits(kafka, others)
+        forge.send(count=100)
+        forge.config["kafka"]["properties"] = {"socket.keepalive.enable": "true"}  # every connection is made anew
+        report = forge.reload()
+        assert [pipeline["how"] for pipeline in report["pipelines"]] == ["reopen"], report
+        assert forge.flow() == {"1/a"}
+        assert forge.control.metric(r'fragua_commits_total\{[^}]*result="aborted"[^}]*\}') == 0
+        forge.process.stop()
+        forge.account()
+    finally:
+        fragua.end_all()
+        forge.close()
