@@ -19,7 +19,6 @@ static void addresses_are_judged(void **state)
         "192.0.1.0", "198.17.255.255", "198.20.0.0", "223.255.255.255", "2001:4860::1", "2606:4700::1111",
         "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::1", "fbff::1",
     };
-    (void)state;
 
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
         if (!client_peer_private_text(refused[i]))
@@ -35,7 +34,6 @@ static void socket_addresses_are_judged_as_their_texts(void **state)
     struct sockaddr_in6 six = { .sin6_family = AF_INET6 };
     struct sockaddr other = { .sa_family = AF_UNIX };
     char text[INET6_ADDRSTRLEN];
-    (void)state;
 
     inet_pton(AF_INET, "172.20.1.2", &four.sin_addr);
     assert_true(client_peer_private((struct sockaddr *)&four));
@@ -66,7 +64,6 @@ static void private_peers_are_refused_before_a_packet_is_sent(void **state)
 {
     static const char *const names[] = { "127.0.0.1", "localhost", "0x7f.1", "[::ffff:127.0.0.1]" };
     struct bed bed;
-    (void)state;
 
     bed_start(&bed, 0, 0);
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -87,7 +84,6 @@ static void a_kept_connection_to_a_private_peer_is_judged_again(void **state)
     struct bed bed;
     struct seen seen;
     char url[64];
-    (void)state;
 
     bed_start(&bed, 0, 0);
     assert_int_equal(bed_get(&bed, "/ok").status, 200);
@@ -126,7 +122,6 @@ static void bad_urls_and_figures_are_refused(void **state)
     };
     struct bed bed;
     struct fg_http_request req;
-    (void)state;
 
     bed_start(&bed, 0, 0);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -157,7 +152,6 @@ static void headers_that_could_end_a_line_are_refused(void **state)
     static const struct fg_slice bearer = FG_SLICE("hush-hush"), bad_bearer = FG_SLICE("hush\n");
     struct bed bed;
     struct fg_http_request req = request_to("http://example.com/");
-    (void)state;
 
     bed_start(&bed, 0, 0);
     req.n_headers = 1;
@@ -187,7 +181,6 @@ static void a_request_arrives_as_it_was_meant(void **state)
     struct fg_http_request req = request_to(NULL);
     struct fg_error err = FG_ERROR_NULL;
     char url[64];
-    (void)state;
 
     (void)setenv("http_proxy", "http://127.0.0.1:1", 1); /* must not be looked at */
     bed_start(&bed, 0, 0);
@@ -221,7 +214,6 @@ static void every_method_has_its_framing(void **state)
     struct bed bed;
     struct seen head = { 0 };
     struct fg_http_request req = request_to(NULL);
-    (void)state;
 
     bed_start(&bed, 0, 0);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

@@ -230,7 +230,6 @@ static void a_server_is_trusted_by_a_file_or_a_folder_of_authorities(void **stat
     struct tls_peer peer;
     char path[128];
     struct fg_tls tls = { 0 };
-    (void)state;
 
     files_make(&f);
     for (int i = 0; i < 2; i++) {
@@ -258,7 +257,6 @@ static void a_server_of_an_unknown_authority_is_refused(void **state)
     char path[128];
     struct fg_tls tls = { 0 };
     struct seen seen;
-    (void)state;
 
     files_make(&f);
     bed_start(&bed, 0, 0);
@@ -282,7 +280,6 @@ static void a_client_certificate_is_shown(void **state)
     char ca[128], certificate[128], key[128];
     struct fg_tls tls = { 0 };
     struct seen seen;
-    (void)state;
 
     files_make(&f);
     bed_start(&bed, 0, 0);
@@ -309,7 +306,6 @@ static void a_connection_is_not_shared_by_requests_that_trust_others(void **stat
     struct tls_peer peer;
     char path[128];
     struct fg_tls tls = { 0 };
-    (void)state;
 
     files_make(&f);
     bed_start(&bed, 0, 0);
@@ -332,7 +328,6 @@ static void a_certificate_renewed_in_place_is_shown_by_the_next_request(void **s
     struct party renewed;
     char ca[128], certificate[128], key[128];
     struct fg_tls tls = { 0 };
-    (void)state;
 
     files_make(&f);
     bed_start(&bed, 0, 0);
@@ -368,7 +363,6 @@ static void files_that_are_being_renewed_stop_nobody(void **state)
     struct fg_error err = FG_ERROR_NULL;
     struct seen seen = { 0 };
     struct fg_http_request req = request_to("https://127.0.0.1:1/");
-    (void)state;
 
     files_make(&f);
     bed_start(&bed, 0, 0);
@@ -419,7 +413,6 @@ static void files_that_cannot_be_used_are_named(void **state)
     struct fg_tls tls = { 0 };
     struct seen seen = { 0 };
     struct fg_error err = FG_ERROR_NULL;
-    (void)state;
 
     files_make(&f);
     bed_start(&bed, 0, 0);

@@ -5,7 +5,6 @@
 static void sequential_requests_share_one_connection(void **state)
 {
     struct bed bed;
-    (void)state;
 
     bed_start(&bed, 0, 0);
     for (int i = 0; i < 10; i++) {
@@ -25,7 +24,6 @@ static void more_requests_than_connections_wait_and_complete(void **state)
     struct seen seen[40] = { { 0 } };
     struct fg_http_request req = request_to(NULL);
     size_t total = 0;
-    (void)state;
 
     bed_start(&bed, 4, 0);
     for (size_t i = 0; i < 40; i++) {
@@ -49,7 +47,6 @@ static void a_full_host_does_not_hold_up_another(void **state)
     struct fg_http_request req = request_to(NULL);
     int first_port;
     size_t total = 0;
-    (void)state;
 
     bed_start(&bed, 1, 2);
     peer_start(&other, &bed.loop);
@@ -73,7 +70,6 @@ static void bodies_in_chunks_and_in_drips_arrive_whole(void **state)
 {
     struct bed bed;
     struct seen seen;
-    (void)state;
 
     bed_start(&bed, 0, 0);
     seen = bed_get(&bed, "/chunked");
@@ -89,7 +85,6 @@ static void a_body_over_the_cap_is_refused_announced_or_not(void **state)
 {
     static const char *const paths[] = { "/big", "/endless" };
     struct bed bed;
-    (void)state;
 
     bed_start(&bed, 0, 0);
     for (size_t i = 0; i < 2; i++) {
@@ -106,7 +101,6 @@ static void a_head_over_its_cap_is_refused(void **state)
     struct bed bed;
     struct seen seen;
     struct fg_buf raw = FG_BUF_INIT(1 << 20);
-    (void)state;
 
     bed_start(&bed, 0, 0);
     fg_buf_add_str(&raw, "HTTP/1.1 200 OK\r\n");
@@ -142,7 +136,6 @@ static void cut_and_senseless_answers_are_errors(void **state)
         { "hello\r\n\r\n", FG_E_PROTOCOL },
     };
     struct bed bed;
-    (void)state;
 
     bed_start(&bed, 0, 0);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -162,7 +155,6 @@ static void informational_answers_are_passed_over(void **state)
 {
     struct bed bed;
     struct seen seen;
-    (void)state;
 
     bed_start(&bed, 0, 0);
     bed.peer.raw = "HTTP/1.1 103 Early Hints\r\nRetry-After: 7\r\n\r\n"
@@ -178,7 +170,6 @@ static void a_redirect_is_an_answer_like_any_other(void **state)
 {
     struct bed bed;
     struct seen seen;
-    (void)state;
 
     bed_start(&bed, 0, 0);
     bed.peer.raw = "HTTP/1.1 302 Found\r\nLocation: /ok\r\nContent-Length: 0\r\n\r\n";
@@ -201,7 +192,6 @@ static void retry_after_is_read_in_seconds_and_as_a_date(void **state)
     const int64_t now = 784111787000; /* Sun, 06 Nov 1994 08:49:47 GMT */
     struct bed bed;
     struct seen seen;
-    (void)state;
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         assert_int_equal(client_retry_after_ms(fg_slice_of(cases[i].value), now), cases[i].ms);
@@ -219,7 +209,6 @@ static void a_silent_server_meets_the_deadline(void **state)
     struct seen seen = { 0 };
     struct fg_http_request req = request_to(NULL);
     uint64_t began;
-    (void)state;
 
     bed_start(&bed, 0, 0);
     req.timeout_ms = 60;
@@ -240,7 +229,6 @@ static void the_deadline_counts_while_waiting_in_line(void **state)
     struct bed bed;
     struct seen first = { 0 }, second = { 0 }, third;
     struct fg_http_request req = request_to(NULL);
-    (void)state;
 
     bed_start(&bed, 1, 0);
     req.timeout_ms = 700;
@@ -263,7 +251,6 @@ static void calls_are_cancelled_in_every_state(void **state)
     struct seen seen[4] = { { 0 } };
     struct fg_http_request req = request_to(NULL);
     struct fg_http_call *call[4];
-    (void)state;
 
     bed_start(&bed, 2, 0);
     fg_http_client_cancel(NULL);
@@ -331,7 +318,6 @@ static void done_may_send_and_cancel(void **state)
     struct bed bed;
     struct seen victim = { 0 };
     struct fg_http_request req = request_to(NULL);
-    (void)state;
 
     for (size_t limit = 1; limit <= 2; limit++) { /* the victim waits in line, or runs */
         struct meddler m = { 0 };
@@ -353,7 +339,6 @@ static void done_may_close_the_client(void **state)
     struct meddler m = { .close = true };
     struct seen other[3] = { { 0 } };
     struct fg_http_request req = request_to(NULL);
-    (void)state;
 
     bed_start(&bed, 3, 0);
     send_meddler(&bed, &m);
@@ -369,7 +354,6 @@ static void closing_with_requests_in_flight_leaves_nothing(void **state)
     struct bed bed;
     struct seen seen[8] = { { 0 } };
     struct fg_http_request req = request_to(NULL);
-    (void)state;
 
     bed_start(&bed, 2, 0);
     assert_int_equal(bed_get(&bed, "/ok").status, 200); /* leaves a kept connection */
@@ -387,7 +371,6 @@ static void closing_while_a_name_is_looked_up_leaves_nothing(void **state)
     struct seen seen = { 0 };
     struct fg_http_request req = request_to("http://name.invalid/");
     struct fg_error err = FG_ERROR_NULL;
-    (void)state;
 
     bed_start(&bed, 0, 0);
     assert_non_null(fg_http_client_send(bed.client, &req, FG_SLICE_NULL, seen_done, &seen, &err));
@@ -400,7 +383,6 @@ static void closing_while_a_name_is_looked_up_leaves_nothing(void **state)
 static void closing_nothing_calls_back_at_once(void **state)
 {
     struct bed bed = { 0 };
-    (void)state;
 
     fg_http_client_close(NULL, bed_closed, &bed);
     assert_true(bed.closed);
@@ -414,7 +396,6 @@ static void a_port_nobody_listens_on_is_unavailable(void **state)
     struct seen seen = { 0 };
     struct fg_http_request req = request_to(NULL);
     int port;
-    (void)state;
 
     bed_start(&bed, 0, 0);
     peer_start(&gone, &bed.loop);
@@ -435,7 +416,6 @@ static void many_requests_are_not_driven_by_timers(void **state)
 {
     struct bed bed;
     uint64_t began = client_now_ms();
-    (void)state;
 
     bed_start(&bed, 0, 0);
     for (int i = 0; i < 200; i++) {
@@ -454,7 +434,6 @@ static void requests_are_counted_by_host_and_code(void **state)
     struct bed bed;
     char host[64];
     struct fg_label labels[2] = { { "host", host }, { "code", "200" } };
-    (void)state;
 
     bed_start(&bed, 0, 0);
     bed_get(&bed, "/ok");
@@ -473,7 +452,6 @@ static void calls_in_all_are_limited(void **state)
     struct seen seen = { 0 };
     struct fg_http_request req = request_to(NULL);
     struct fg_error err = FG_ERROR_NULL;
-    (void)state;
 
     bed_start(&bed, 1, 0);
     for (int i = 0; i < CALLS_MAX; i++)
@@ -490,7 +468,6 @@ static void hosts_past_the_limit_share_one_label(void **state)
 {
     struct bed bed;
     char origin[64];
-    (void)state;
 
     bed_start(&bed, 0, 0);
     for (int i = 0; i <= METRIC_HOSTS_MAX; i++) {

@@ -51,7 +51,6 @@ static void literals_win_over_parameters_over_the_rest(void **state)
 {
     struct fg_router router;
     struct fg_target t;
-    (void)state;
 
     add_all(&router);
     assert_string_equal(find(&router, "GET", "/", &t), "/");
@@ -73,7 +72,6 @@ static void methods_are_matched_and_listed(void **state)
     struct fg_router router;
     struct fg_target t;
     struct fg_buf allow = FG_BUF_INIT(100);
-    (void)state;
 
     add_all(&router);
     assert_string_equal(find(&router, "POST", "/v1/status", &t), "/v1/status");
@@ -95,7 +93,6 @@ static void parameters_are_decoded(void **state)
     struct fg_router router;
     struct fg_target t;
     const struct fg_router_entry *entry;
-    (void)state;
 
     add_all(&router);
     (void)find(&router, "GET", "/v1/a%2Fb%3F/log", &t);
@@ -119,7 +116,6 @@ static void bad_targets_are_refused(void **state)
         "/a/%2E"};
     struct fg_target t;
     const char *why = NULL;
-    (void)state;
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         char copy[64];
@@ -136,7 +132,6 @@ static void deep_paths_match_only_the_rest(void **state)
     struct fg_router router;
     struct fg_target t;
     char text[200] = "/files";
-    (void)state;
 
     add_all(&router);
     for (size_t i = 0; i < 60; i++)
@@ -155,7 +150,6 @@ static void queries_are_decoded(void **state)
         {"a=x%20y+z%2B", "a", "x y z+"}, {"%61=1", "a", "1"},   {"&&&a=1&", "a", "1"}, {"=1&a=2", "a", "2"},
         {"a=b=c", "a", "b=c"},           {"aa=1", "a", NULL},   {"", "a", NULL},       {"=", "", NULL},
     };
-    (void)state;
 
     for (size_t i = 0; i < sizeof(samples) / sizeof(samples[0]); i++) {
         char *list = fg_query_decode(fg_slice_of(samples[i].query));
@@ -178,7 +172,6 @@ static void a_route_twice_is_refused_and_nothing_stays(void **state)
     struct fg_router router;
     struct fg_target t;
     struct fg_error err = FG_ERROR_NULL;
-    (void)state;
 
     add_all(&router);
     assert_int_equal(fg_router_add(&router, again, 2, &second, &err), -FG_E_CONFIG);
@@ -195,7 +188,6 @@ static void bad_route_paths_are_named(void **state)
 {
     static const char *const bad[] = {"",    "a",   "/{}",       "/{...}",
                                       "/{a", "/a}", "/{a...}/b", "/1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16/17"};
-    (void)state;
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct fg_route route = {.method = "GET", .path = bad[i]};

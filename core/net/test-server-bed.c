@@ -202,6 +202,18 @@ void bed_text(struct bed *bed, int fd, const char *text)
     bed_send(bed, fd, text, strlen(text));
 }
 
+int bed_begin(struct bed *bed, const char *path)
+{
+    unsigned before = bed->n_handled;
+    char text[256];
+    int fd = bed_connect(bed);
+
+    (void)snprintf(text, sizeof(text), "GET %s HTTP/1.1\r\n" BED_HOST "\r\n", path);
+    bed_text(bed, fd, text);
+    assert_true(bed_until_count(bed, &bed->n_handled, before + 1));
+    return fd;
+}
+
 /* One look at the socket; 0: closed, 1: bytes came, -1: nothing yet. */
 static int take(struct bed *bed, int fd)
 {

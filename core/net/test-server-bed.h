@@ -17,6 +17,9 @@
 #define BED_WAIT_MS 5000 /* no test waits longer for anything */
 #define BED_HOST    "Host: 127.0.0.1\r\n"
 
+#define GET(path)      "GET " path " HTTP/1.1\r\n" BED_HOST "Connection: close\r\n\r\n"
+#define GET_KEPT(path) "GET " path " HTTP/1.1\r\n" BED_HOST "\r\n"
+
 struct bed {
     uv_loop_t loop;
     struct fg_http_server *server;
@@ -44,6 +47,8 @@ bool bed_until_count(struct bed *bed, const unsigned *counter, unsigned wanted);
 int bed_connect(struct bed *bed); /* a socket that does not block */
 void bed_send(struct bed *bed, int fd, const char *bytes, size_t len);
 void bed_text(struct bed *bed, int fd, const char *text);
+/* A GET of this path on a connection of its own, as far as its handler; returns the socket. */
+int bed_begin(struct bed *bed, const char *path);
 /* Reads until the text shows up; false: the server closed before, or it never came. */
 bool bed_read_until(struct bed *bed, int fd, const char *text);
 bool bed_read_to_end(struct bed *bed, int fd); /* until the server closes; false: it did not */

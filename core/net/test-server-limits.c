@@ -6,9 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define GET(path)      "GET " path " HTTP/1.1\r\n" BED_HOST "Connection: close\r\n\r\n"
-#define GET_KEPT(path) "GET " path " HTTP/1.1\r\n" BED_HOST "\r\n"
-#define SHORT_MS       60
+#define SHORT_MS 60
 
 static int ask_with_header_bytes(struct bed *bed, size_t n_fields, size_t value_len)
 {
@@ -31,7 +29,6 @@ static int ask_with_header_bytes(struct bed *bed, size_t n_fields, size_t value_
 static void too_many_header_bytes_or_fields_are_431(void **state)
 {
     struct bed bed;
-    (void)state;
 
     bed_start(&bed, NULL);
     assert_int_equal(ask_with_header_bytes(&bed, 1, 16000), 200);
@@ -61,7 +58,6 @@ static int ask_for_path_of(struct bed *bed, size_t len)
 static void a_target_over_8_kib_is_414(void **state)
 {
     struct bed bed;
-    (void)state;
 
     bed_start(&bed, NULL);
     assert_int_equal(ask_for_path_of(&bed, 8192), 200);
@@ -74,7 +70,6 @@ static void a_body_over_the_routes_limit_is_413(void **state)
 {
     struct bed bed;
     int fd;
-    (void)state;
 
     bed_start(&bed, NULL);
     assert_int_equal(bed_ask(&bed, "POST /small HTTP/1.1\r\n" BED_HOST
@@ -102,7 +97,6 @@ static void a_client_still_sending_can_read_its_413(void **state)
 {
     struct bed bed;
     struct fg_buf req = FG_BUF_INIT(4 << 20);
-    (void)state;
 
     bed_start(&bed, NULL);
     fg_buf_add_str(&req, "POST /small HTTP/1.1\r\n" BED_HOST "Content-Length: 2000000\r\n\r\n");
@@ -117,7 +111,6 @@ static void chunks_that_cost_more_than_they_carry_are_refused(void **state)
 {
     struct bed bed;
     struct fg_buf req = FG_BUF_INIT(1 << 20);
-    (void)state;
 
     bed_start(&bed, NULL);
     fg_buf_add_str(&req, "POST /echo HTTP/1.1\r\n" BED_HOST "Transfer-Encoding: chunked\r\n\r\n1;");
@@ -140,7 +133,6 @@ static void a_dripping_head_meets_an_absolute_deadline(void **state)
     struct bed bed;
     uint64_t begin = uv_hrtime();
     int fd;
-    (void)state;
 
     bed_start(&bed, with_short_times);
     fd = bed_connect(&bed);
@@ -159,7 +151,6 @@ static void a_dripping_head_meets_an_absolute_deadline(void **state)
 static void a_body_that_does_not_come_is_408(void **state)
 {
     struct bed bed;
-    (void)state;
 
     bed_start(&bed, with_short_times);
     assert_int_equal(bed_ask(&bed, "POST /echo HTTP/1.1\r\n" BED_HOST "Content-Length: 9\r\n\r\nhalf"), 408);
@@ -171,7 +162,6 @@ static void idle_connections_are_closed_without_a_word(void **state)
 {
     struct bed bed;
     int fd;
-    (void)state;
 
     bed_start(&bed, with_short_times);
     assert_int_equal(bed_ask(&bed, ""), 0);
@@ -189,12 +179,9 @@ static void a_waiting_handler_has_no_deadline(void **state)
     struct bed bed;
     uint64_t begin;
     int fd;
-    (void)state;
 
     bed_start(&bed, with_short_times);
-    fd = bed_connect(&bed);
-    bed_text(&bed, fd, GET_KEPT("/wait"));
-    assert_true(bed_until_count(&bed, &bed.n_handled, 1));
+    fd = bed_begin(&bed, "/wait");
     for (begin = uv_hrtime(); uv_hrtime() - begin < 3 * SHORT_MS * (uint64_t)1000000;)
         bed_turn(&bed, fd);
     fg_exchange_reply(bed.waiting, 200, "text/plain", fg_slice_of("late"));
@@ -207,7 +194,6 @@ static void a_client_that_does_not_read_its_answer_is_cut(void **state)
 {
     struct bed bed;
     int fd;
-    (void)state;
 
     bed_start(&bed, with_short_times);
     fd = bed_connect(&bed);
@@ -223,7 +209,6 @@ static void a_client_that_does_not_read_its_answer_is_cut(void **state)
 static void a_large_answer_reaches_who_reads_it(void **state)
 {
     struct bed bed;
-    (void)state;
 
     bed_start(&bed, NULL);
     assert_int_equal(bed_ask(&bed, GET("/big")), 200);
@@ -245,7 +230,6 @@ static void a_body_without_room_is_503_and_may_come_again(void **state)
     static const char chunked[] = "POST /echo HTTP/1.1\r\n" BED_HOST "Connection: close\r\n"
                                   "Transfer-Encoding: chunked\r\n\r\n9\r\n123456789\r\n0\r\n\r\n";
     struct bed bed;
-    (void)state;
 
     fg_budget_init(&room, 100);
     bed_start(&bed, with_room);
@@ -267,7 +251,6 @@ static void what_waits_for_a_client_is_charged(void **state)
     struct fg_http_server_depth depth = { 0 };
     struct bed bed;
     int fd;
-    (void)state;
 
     fg_budget_init(&room, 100);
     bed_start(&bed, with_room);
@@ -316,13 +299,11 @@ static void check_third_connection(void (*adjust)(struct fg_http_server_config *
 
 static void a_connection_over_the_limit_is_503(void **state)
 {
-    (void)state;
     check_third_connection(with_few_connections);
 }
 
 static void a_connection_over_its_peers_limit_is_503(void **state)
 {
-    (void)state;
     check_third_connection(with_few_peer_connections);
 }
 
@@ -336,12 +317,9 @@ static void a_stream_over_the_limit_is_503(void **state)
     struct bed bed;
     struct fg_exchange *first;
     int fd;
-    (void)state;
 
     bed_start(&bed, with_one_stream);
-    fd = bed_connect(&bed);
-    bed_text(&bed, fd, GET_KEPT("/stream"));
-    assert_true(bed_until_count(&bed, &bed.n_handled, 1));
+    fd = bed_begin(&bed, "/stream");
     first = bed.waiting;
     bed.tell_gone = true;
     assert_int_equal(bed_ask(&bed, GET("/stream")), 503);
@@ -361,14 +339,11 @@ static void a_slow_reader_of_a_stream_is_cut_and_counted(void **state)
     char part[8192];
     size_t written = 0;
     int fd;
-    (void)state;
 
     memset(part, 'p', sizeof(part));
     bed_start(&bed, NULL);
     bed.tell_gone = true;
-    fd = bed_connect(&bed);
-    bed_text(&bed, fd, GET_KEPT("/stream"));
-    assert_true(bed_until_count(&bed, &bed.n_handled, 1));
+    fd = bed_begin(&bed, "/stream");
     while (fg_exchange_write(bed.waiting, fg_slice_make(part, sizeof(part))) && written < (size_t)64 << 20)
         written += sizeof(part);
     assert_true(written < (size_t)64 << 20);

@@ -6,9 +6,6 @@
 
 #include "net/test-server-bed.h"
 
-#define GET(path)      "GET " path " HTTP/1.1\r\n" BED_HOST "Connection: close\r\n\r\n"
-#define GET_KEPT(path) "GET " path " HTTP/1.1\r\n" BED_HOST "\r\n"
-
 /* The handlers of the next generation count here. */
 struct next {
     struct bed counts;
@@ -42,12 +39,9 @@ static void open_requests_end_where_they_began_and_new_ones_go_to_the_next(void 
     struct next next;
     unsigned n_retired = 0;
     int fd;
-    (void)state;
 
     bed_start(&bed, NULL);
-    fd = bed_connect(&bed);
-    bed_text(&bed, fd, GET_KEPT("/wait"));
-    assert_true(bed_until_count(&bed, &bed.n_handled, 1));
+    fd = bed_begin(&bed, "/wait");
     retire(&bed, 60000, &n_retired);
     mount_next(&bed, &next, NULL);
     assert_int_equal(bed_ask(&bed, GET("/hello")), 200);
@@ -71,7 +65,6 @@ static void where_nothing_is_open_it_is_gone_soon_but_not_at_once(void **state)
 {
     struct bed bed;
     unsigned n_retired = 0;
-    (void)state;
 
     bed_start(&bed, NULL);
     retire(&bed, 60000, &n_retired);
@@ -87,7 +80,6 @@ static void streams_end_in_order_at_once(void **state)
     struct next next;
     unsigned n_retired = 0;
     int fd, old;
-    (void)state;
 
     bed_start(&bed, NULL);
     bed.tell_gone = true;
@@ -122,13 +114,10 @@ static void an_answer_that_becomes_a_stream_later_ends_where_it_begins(void **st
     struct bed bed;
     unsigned n_retired = 0;
     int fd;
-    (void)state;
 
     bed_start(&bed, NULL);
     bed.tell_gone = true;
-    fd = bed_connect(&bed);
-    bed_text(&bed, fd, GET_KEPT("/wait"));
-    assert_true(bed_until_count(&bed, &bed.n_handled, 1));
+    fd = bed_begin(&bed, "/wait");
     retire(&bed, 60000, &n_retired);
     fg_exchange_begin(bed.waiting, 200, "text/event-stream");
     assert_false(fg_exchange_write(bed.waiting, fg_slice_of("data: 1\n\n")));
@@ -146,7 +135,6 @@ static void a_request_whose_body_arrives_is_still_handled(void **state)
     struct bed bed;
     unsigned n_retired = 0;
     int fd;
-    (void)state;
 
     bed_start(&bed, NULL);
     fd = bed_connect(&bed);
@@ -168,7 +156,6 @@ static void past_the_deadline_they_are_told_503(void **state)
     struct bed bed;
     unsigned n_retired = 0;
     int fd, other;
-    (void)state;
 
     bed_start(&bed, NULL);
     bed.tell_gone = true;
@@ -194,13 +181,10 @@ static void a_client_that_goes_ends_what_was_open(void **state)
     struct bed bed;
     unsigned n_retired = 0;
     int fd;
-    (void)state;
 
     bed_start(&bed, NULL);
     bed.tell_gone = true;
-    fd = bed_connect(&bed);
-    bed_text(&bed, fd, GET_KEPT("/wait"));
-    assert_true(bed_until_count(&bed, &bed.n_handled, 1));
+    fd = bed_begin(&bed, "/wait");
     retire(&bed, 60000, &n_retired);
     (void)close(fd);
     assert_true(bed_until_count(&bed, &n_retired, 1));
@@ -219,12 +203,9 @@ static void a_server_that_goes_takes_what_is_retired_along(void **state)
     struct next next;
     unsigned n_retired = 0;
     int fd;
-    (void)state;
 
     bed_start(&bed, NULL);
-    fd = bed_connect(&bed);
-    bed_text(&bed, fd, GET_KEPT("/wait"));
-    assert_true(bed_until_count(&bed, &bed.n_handled, 1));
+    fd = bed_begin(&bed, "/wait");
     retire(&bed, 60000, &n_retired);
     mount_next(&bed, &next, NULL);
     fg_http_server_close(bed.server, 20, closed, &bed);
@@ -253,7 +234,6 @@ static void the_same_routes_move_to_another_address(void **state)
 {
     static const char *const hosts[] = {"0.0.0.0", "[::]"};
     char listen[32];
-    (void)state;
 
     for (size_t i = 0; i < 2; i++) {
         struct bed bed;

@@ -80,7 +80,6 @@ static const struct sample samples[] = {
 static void what_two_readers_could_take_two_ways_is_refused(void **state)
 {
     struct bed bed;
-    (void)state;
 
     bed_start(&bed, NULL);
     for (size_t i = 0; i < sizeof(samples) / sizeof(samples[0]); i++) {
@@ -103,7 +102,6 @@ static void what_two_readers_could_take_two_ways_is_refused(void **state)
 static void nothing_changes_when_bytes_come_one_by_one(void **state)
 {
     struct bed bed;
-    (void)state;
 
     bed_start(&bed, NULL);
     for (size_t i = 0; i < sizeof(samples) / sizeof(samples[0]); i += 3) {
@@ -123,7 +121,6 @@ static void nothing_changes_when_bytes_come_one_by_one(void **state)
 static void what_is_odd_but_clear_is_served(void **state)
 {
     struct bed bed;
-    (void)state;
 
     bed_start(&bed, NULL);
     assert_int_equal(bed_ask(&bed, "GET /hello HTTP/1.0\r\n\r\n"), 200);

@@ -62,7 +62,6 @@ int make_files(void **state)
                          {files.stranger, files.stranger_key}};
     EVP_PKEY *keys[N];
     X509 *certs[N];
-    (void)state;
 
     (void)snprintf(files.folder, sizeof(files.folder), "%s", "/tmp/fragua-test-tls-XXXXXX");
     if (!mkdtemp(files.folder))
@@ -92,7 +91,6 @@ int remove_files(void **state)
     const char *paths[] = {files.ca,       files.ca_key,       files.server, files.server_key,
                            files.second,   files.second_key,   files.client, files.client_key,
                            files.stranger, files.stranger_key, files.both};
-    (void)state;
 
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
         (void)unlink(paths[i]);

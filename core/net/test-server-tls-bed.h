@@ -6,9 +6,6 @@
 
 #include "net/test-server-bed.h"
 
-#define GET(path)      "GET " path " HTTP/1.1\r\n" BED_HOST "Connection: close\r\n\r\n"
-#define GET_KEPT(path) "GET " path " HTTP/1.1\r\n" BED_HOST "\r\n"
-
 /*
  * A folder of PEM files: ca; server, second and client (signed by ca); stranger (signed by itself); both (ca and
  * stranger); and each one's key.

@@ -22,7 +22,6 @@ static void requests_are_served_over_tls_1_3_and_1_2(void **state)
 {
     struct bed bed;
     struct caller c;
-    (void)state;
 
     bed_start(&bed, with_tls);
     caller_open(&c, &bed, NULL, NULL, 0);
@@ -52,7 +51,6 @@ static void only_http_1_1_is_agreed_on(void **state)
     struct caller c;
     const unsigned char *got = NULL;
     unsigned len = 0;
-    (void)state;
 
     bed_start(&bed, with_tls);
     caller_open(&c, &bed, NULL, NULL, 0);
@@ -74,7 +72,6 @@ static void only_http_1_1_is_agreed_on(void **state)
 static void a_client_certificate_is_asked_for_and_opens_every_route(void **state)
 {
     struct bed bed;
-    (void)state;
 
     bed_start(&bed, with_client_ca);
     assert_int_equal(ask_as(&bed, files.client, files.client_key, GET("/read")), 200);
@@ -97,7 +94,6 @@ static void with_client_ca_folder(struct fg_http_server_config *config)
 static void a_folder_of_cas_is_trusted_whole(void **state)
 {
     struct bed bed;
-    (void)state;
 
     bed_start(&bed, with_client_ca_folder);
     assert_int_equal(ask_as(&bed, files.client, files.client_key, GET("/hello")), 200);
@@ -123,7 +119,6 @@ static void check_refused(const char *certificate, const char *key, const char *
 static void bad_files_are_named_at_the_start(void **state)
 {
     char folder[96];
-    (void)state;
 
     check_refused("/no/such/certificate.pem", files.server_key, NULL, "/no/such/certificate.pem");
     check_refused(files.server, "/no/such/key.pem", NULL, "/no/such/key.pem");
@@ -148,7 +143,6 @@ static void a_handshake_that_stalls_or_is_none_is_cut(void **state)
 {
     struct bed bed;
     int fd;
-    (void)state;
 
     bed_start(&bed, with_short_handshake);
     assert_int_equal(bed_ask(&bed, ""), 0);
@@ -170,7 +164,6 @@ static void a_connection_over_the_limit_is_told_so_over_tls(void **state)
 {
     struct bed bed;
     struct caller c;
-    (void)state;
 
     bed_start(&bed, with_one_connection);
     caller_open(&c, &bed, NULL, NULL, 0);
@@ -185,7 +178,6 @@ static void a_stream_and_a_gone_client_over_tls(void **state)
 {
     struct bed bed;
     struct caller c;
-    (void)state;
 
     bed_start(&bed, with_tls);
     bed.tell_gone = true;

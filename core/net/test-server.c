@@ -8,13 +8,9 @@
 
 #include "base/hash.h"
 
-#define GET(path)      "GET " path " HTTP/1.1\r\n" BED_HOST "Connection: close\r\n\r\n"
-#define GET_KEPT(path) "GET " path " HTTP/1.1\r\n" BED_HOST "\r\n"
-
 static void a_request_is_answered_with_the_safe_headers(void **state)
 {
     struct bed bed;
-    (void)state;
 
     bed_start(&bed, NULL);
     assert_int_equal(bed_ask(&bed, GET("/hello")), 200);
@@ -32,7 +28,6 @@ static void a_request_is_answered_with_the_safe_headers(void **state)
 static void parameters_query_and_headers_reach_the_handler_decoded(void **state)
 {
     struct bed bed;
-    (void)state;
 
     bed_start(&bed, NULL);
     assert_int_equal(bed_ask(&bed, "GET /items/a%2Fb%20c?p=1&q=x%26y+z HTTP/1.1\r\n" BED_HOST
@@ -50,7 +45,6 @@ static void parameters_query_and_headers_reach_the_handler_decoded(void **state)
 static void unknown_paths_and_methods_are_problems(void **state)
 {
     struct bed bed;
-    (void)state;
 
     bed_start(&bed, NULL);
     assert_int_equal(bed_ask(&bed, GET("/nothing")), 404);
@@ -68,7 +62,6 @@ static void unknown_paths_and_methods_are_problems(void **state)
 static void head_is_served_by_get_without_a_body(void **state)
 {
     struct bed bed;
-    (void)state;
 
     bed_start(&bed, NULL);
     assert_int_equal(bed_ask(&bed, "HEAD /hello HTTP/1.1\r\n" BED_HOST "Connection: close\r\n\r\n"), 200);
@@ -85,7 +78,6 @@ static void one_connection_serves_many_requests(void **state)
 {
     struct bed bed;
     int fd;
-    (void)state;
 
     bed_start(&bed, NULL);
     fd = bed_connect(&bed);
@@ -119,7 +111,6 @@ static void pipelined_requests_are_answered_in_order(void **state)
     struct bed bed;
     struct fg_buf all = FG_BUF_INIT(1 << 20);
     char tail[64];
-    (void)state;
 
     bed_start(&bed, NULL);
     for (int i = 0; i < 300; i++)
@@ -139,12 +130,9 @@ static void a_pipeline_waits_for_a_late_answer_and_is_bounded(void **state)
     struct fg_buf all = FG_BUF_INIT(8 << 20);
     size_t sent = 0;
     int fd;
-    (void)state;
 
     bed_start(&bed, NULL);
-    fd = bed_connect(&bed);
-    bed_text(&bed, fd, GET_KEPT("/wait"));
-    assert_true(bed_until_count(&bed, &bed.n_handled, 1));
+    fd = bed_begin(&bed, "/wait");
     while (all.len < (size_t)7 << 20)
         fg_buf_add_str(&all, GET_KEPT("/hello"));
     /* the kernel takes some, the server 16 KiB and a read, then nobody takes more */
@@ -170,7 +158,6 @@ static void bodies_arrive_whole_by_length_and_by_chunks(void **state)
 {
     struct bed bed;
     int fd;
-    (void)state;
 
     bed_start(&bed, NULL);
     assert_int_equal(bed_ask(&bed, "POST /echo HTTP/1.1\r\n" BED_HOST "Transfer-Encoding: chunked\r\n"
@@ -194,7 +181,6 @@ static void expect_100_continue_is_answered_before_the_body(void **state)
 {
     struct bed bed;
     int fd;
-    (void)state;
 
     bed_start(&bed, NULL);
     fd = bed_connect(&bed);
@@ -214,7 +200,6 @@ static void an_offer_to_switch_protocols_is_ignored(void **state)
 {
     struct bed bed;
     int fd;
-    (void)state;
 
     bed_start(&bed, NULL);
     fd = bed_connect(&bed);
@@ -232,12 +217,9 @@ static void a_stream_is_chunked_and_ends(void **state)
 {
     struct bed bed;
     int fd;
-    (void)state;
 
     bed_start(&bed, NULL);
-    fd = bed_connect(&bed);
-    bed_text(&bed, fd, GET_KEPT("/stream"));
-    assert_true(bed_until_count(&bed, &bed.n_handled, 1));
+    fd = bed_begin(&bed, "/stream");
     assert_true(fg_exchange_write(bed.waiting, fg_slice_of("data: one\n\n")));
     assert_true(fg_exchange_write(bed.waiting, FG_SLICE_NULL));
     assert_true(bed_read_until(&bed, fd, "\r\n\r\nb\r\ndata: one\n\n\r\n"));
@@ -253,7 +235,6 @@ static void an_old_client_gets_a_stream_until_the_connection_closes(void **state
 {
     struct bed bed;
     int fd;
-    (void)state;
 
     bed_start(&bed, NULL);
     fd = bed_connect(&bed);
@@ -272,13 +253,10 @@ static void a_handler_learns_that_the_client_has_gone(void **state)
 {
     struct bed bed;
     int fd;
-    (void)state;
 
     bed_start(&bed, NULL);
     bed.tell_gone = true;
-    fd = bed_connect(&bed);
-    bed_text(&bed, fd, GET_KEPT("/wait"));
-    assert_true(bed_until_count(&bed, &bed.n_handled, 1));
+    fd = bed_begin(&bed, "/wait");
     (void)close(fd);
     assert_true(bed_until_count(&bed, &bed.n_gone, 1));
     bed_stop(&bed);
@@ -288,12 +266,9 @@ static void a_handler_that_did_not_ask_may_answer_into_the_void(void **state)
 {
     struct bed bed;
     int fd;
-    (void)state;
 
     bed_start(&bed, NULL);
-    fd = bed_connect(&bed);
-    bed_text(&bed, fd, GET_KEPT("/wait?q=still"));
-    assert_true(bed_until_count(&bed, &bed.n_handled, 1));
+    fd = bed_begin(&bed, "/wait?q=still");
     (void)close(fd);
     while (bed_metric(&bed, "fragua_http_server_connections", NULL, NULL) > 0)
         bed_turn(&bed, -1);
@@ -310,13 +285,10 @@ static void abort_cuts_without_an_answer(void **state)
 {
     struct bed bed;
     int fd;
-    (void)state;
 
     bed_start(&bed, NULL);
     assert_int_equal(bed_ask(&bed, GET("/abort")), 0);
-    fd = bed_connect(&bed);
-    bed_text(&bed, fd, GET_KEPT("/stream"));
-    assert_true(bed_until_count(&bed, &bed.n_handled, 1));
+    fd = bed_begin(&bed, "/stream");
     assert_true(fg_exchange_write(bed.waiting, fg_slice_of("half")));
     fg_exchange_abort(bed.waiting);
     assert_true(bed_read_to_end(&bed, fd));
@@ -330,15 +302,12 @@ static void unmounting_answers_open_requests_with_503(void **state)
 {
     struct bed bed;
     int fd, half;
-    (void)state;
 
     bed_start(&bed, NULL);
     bed.tell_gone = true;
     half = bed_connect(&bed);
     bed_text(&bed, half, "POST /echo HTTP/1.1\r\n" BED_HOST "Content-Length: 9\r\n\r\nhalf");
-    fd = bed_connect(&bed);
-    bed_text(&bed, fd, GET_KEPT("/wait"));
-    assert_true(bed_until_count(&bed, &bed.n_handled, 1));
+    fd = bed_begin(&bed, "/wait");
     fg_http_server_unmount(bed.mount);
     bed.mount = NULL;
     assert_int_equal(bed.n_gone, 1);
@@ -356,13 +325,10 @@ static void closing_lets_a_begun_answer_finish(void **state)
 {
     struct bed bed;
     int fd, idle;
-    (void)state;
 
     bed_start(&bed, NULL);
     idle = bed_connect(&bed);
-    fd = bed_connect(&bed);
-    bed_text(&bed, fd, GET_KEPT("/wait"));
-    assert_true(bed_until_count(&bed, &bed.n_handled, 1));
+    fd = bed_begin(&bed, "/wait");
     fg_http_server_close(bed.server, BED_WAIT_MS, NULL, NULL);
     assert_true(bed_read_to_end(&bed, idle));
     fg_exchange_reply(bed.waiting, 200, "text/plain", fg_slice_of("finished"));
@@ -380,13 +346,10 @@ static void closing_cuts_at_its_deadline(void **state)
 {
     struct bed bed;
     int fd;
-    (void)state;
 
     bed_start(&bed, NULL);
     bed.tell_gone = true;
-    fd = bed_connect(&bed);
-    bed_text(&bed, fd, GET_KEPT("/stream"));
-    assert_true(bed_until_count(&bed, &bed.n_handled, 1));
+    fd = bed_begin(&bed, "/stream");
     fg_http_server_close(bed.server, 50, NULL, NULL);
     assert_true(bed_until_count(&bed, &bed.n_gone, 1));
     bed.closed = true;
@@ -401,7 +364,6 @@ static void a_port_in_use_says_so(void **state)
     struct fg_http_server *second = NULL;
     struct fg_error err = FG_ERROR_NULL;
     struct fg_http_server_config config = {0};
-    (void)state;
 
     bed_start(&bed, NULL);
     config.loop = &bed.loop;
@@ -437,7 +399,6 @@ static void with_tokens(struct fg_http_server_config *config)
 static void tokens_open_what_their_scope_allows(void **state)
 {
     struct bed bed;
-    (void)state;
 
     bed_start(&bed, with_tokens);
     assert_int_equal(bed_ask(&bed, GET("/hello")), 200);
@@ -459,7 +420,6 @@ static void tokens_open_what_their_scope_allows(void **state)
 static void an_open_server_does_not_serve_foreign_web_pages(void **state)
 {
     struct bed bed;
-    (void)state;
 
     bed_start(&bed, NULL);
     assert_int_equal(bed_ask(&bed, "GET /read HTTP/1.1\r\nHost: localhost:80\r\nConnection: close\r\n\r\n"), 200);
