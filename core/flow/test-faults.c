@@ -13,8 +13,8 @@ static void expect_exactly(struct rig *rig, unsigned n)
 {
     for (unsigned i = 0; i < n; i++)
         assert_non_null(rig_seen_numbered(rig, i));
-    assert_int_equal(model_count(model_topic(&rig->bus, "out", 1)), n);
-    assert_int_equal(model_count(model_topic(&rig->bus, "dead", 1)), 0);
+    assert_int_equal(rig_count(rig, "out"), n);
+    assert_int_equal(rig_count(rig, "dead"), 0);
 }
 
 static void an_outage_obeys_retry_after_then_delivers_all(void **state)
@@ -82,7 +82,7 @@ static void an_outage_without_a_word_is_tried_with_back_off(void **state)
     rig_open(&rig);
     sim_run_for(&rig.sim, 599000);
     assert_in_range(rig.n_outage_calls, 15, 150); /* 10 min at about 15 s, after a quicker start */
-    assert_int_equal(model_count(model_topic(&rig.bus, "dead", 1)), 0);
+    assert_int_equal(rig_count(&rig, "dead"), 0);
     assert_true(rig_until_count(&rig, "out", 40, 60000));
     expect_exactly(&rig, 40);
     rig_deinit(&rig);
@@ -99,7 +99,7 @@ static void a_service_that_hangs_costs_no_record_its_attempts(void **state)
     rig_open(&rig);
     assert_true(rig_until_state(&rig, FG_PIPELINE_TROUBLED, 5000));
     sim_run_for(&rig.sim, 590000);
-    assert_int_equal(model_count(model_topic(&rig.bus, "dead", 1)), 0);
+    assert_int_equal(rig_count(&rig, "dead"), 0);
     assert_true(rig_until_count(&rig, "out", 40, 120000));
     expect_exactly(&rig, 40);
     assert_int_equal(rig_status(&rig).state, FG_PIPELINE_RUNNING);
@@ -486,7 +486,7 @@ static void a_stop_drains(void **state)
         assert_true(rig_until_count(&rig, "out", 1 + seed % 60, 10000));
         rig_stop(&rig, false);
         assert_int_equal(rig.n_cancelled, 0);
-        out = model_count(model_topic(&rig.bus, "out", 2));
+        out = rig_count(&rig, "out");
         assert_true(out >= 1 + seed % 60);
         rig_open(&rig);
         assert_true(rig_until_count(&rig, "out", 100, 10000));

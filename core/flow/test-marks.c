@@ -16,12 +16,7 @@ static void expect_good(struct rig *rig, unsigned n)
 {
     for (unsigned i = 0; i < n; i++)
         assert_non_null(rig_seen_numbered(rig, i));
-    assert_int_equal(model_count(model_topic(&rig->bus, "out", 1)), n);
-}
-
-static size_t n_dead(struct rig *rig)
-{
-    return model_count(model_topic(&rig->bus, "dead", 1));
+    assert_int_equal(rig_count(rig, "out"), n);
 }
 
 /* A process that ends while the record is in hand, as far as Kafka can tell: nothing is committed for it. */
@@ -29,7 +24,7 @@ static void live_once(struct rig *rig)
 {
     rig_open(rig);
     sim_run_for(&rig->sim, 3000);
-    if (n_dead(rig) == 0)
+    if (rig_count(rig, "dead") == 0)
         rig_stop(rig, true);
 }
 
@@ -47,14 +42,14 @@ static void a_record_that_ends_processes_becomes_a_dead_letter(void **state)
         rig_put_numbered(&rig, 0, GOOD / 2);
         rig_put(&rig, "k0", "hang");
         rig_put_numbered(&rig, GOOD / 2, GOOD);
-        while (n_dead(&rig) == 0 && lives++ < 20)
+        while (rig_count(&rig, "dead") == 0 && lives++ < 20)
             live_once(&rig);
         /* five get nothing done, three have it in hand by name, then it is known; a commit begins anew */
         assert_in_range(lives, 8, 15);
         assert_true(rig_until_count(&rig, "out", GOOD, 60000));
         sim_run_for(&rig.sim, 3000);
         expect_good(&rig, GOOD);
-        assert_int_equal(n_dead(&rig), 1);
+        assert_int_equal(rig_count(&rig, "dead"), 1);
         dead = rig_seen(&rig, "dead", "k0", 0);
         assert_true(fg_slice_is(dead->value, "hang"));
         assert_true(fg_slice_is(rig_header(dead, "fragua_stage"), "process"));
@@ -81,12 +76,12 @@ static void three_records_that_end_processes_become_dead_letters(void **state)
         rig.limits.records_max = 1;
         for (int32_t partition = 0; partition < 3; partition++)
             model_write(&rig.bus, "in", partition, fg_slice_of("k"), fg_slice_of("hang"), NULL, 0);
-        while (n_dead(&rig) < 3 && lives++ < 40) {
+        while (rig_count(&rig, "dead") < 3 && lives++ < 40) {
             rig_open(&rig);
             sim_run_until(&rig.sim, 3000, is_asked, &rig);
             rig_stop(&rig, true);
         }
-        assert_int_equal(n_dead(&rig), 3);
+        assert_int_equal(rig_count(&rig, "dead"), 3);
         assert_in_range(lives, 8, 30);
         rig_deinit(&rig);
     }
@@ -106,7 +101,7 @@ static void a_restart_in_an_outage_is_not_the_records_fault(void **state)
     rig_open(&rig);
     assert_true(rig_until_count(&rig, "out", GOOD, 600000));
     expect_good(&rig, GOOD);
-    assert_int_equal(n_dead(&rig), 0);
+    assert_int_equal(rig_count(&rig, "dead"), 0);
     rig_deinit(&rig);
 }
 
@@ -123,7 +118,7 @@ static void a_pipeline_that_fails_again_and_again_blames_no_record(void **state)
     sim_run_for(&rig.sim, 600000);
     assert_int_equal(rig_status(&rig).state, FG_PIPELINE_FAILED);
     assert_true(rig_status(&rig).attempt > 20);
-    assert_int_equal(n_dead(&rig), 0);
+    assert_int_equal(rig_count(&rig, "dead"), 0);
     for (int32_t partition = 0; partition < 3; partition++) {
         const char *text = model_metadata(&rig.bus, "g", "in", partition);
         assert_true(!text || strcmp(text, "fragua starts=1") == 0);
@@ -220,8 +215,8 @@ static void a_source_is_marked_too(void **state)
     rig_open(&rig);
     assert_true(rig_until_count(&rig, "out", 20, 600000));
     sim_run_for(&rig.sim, 1000);
-    assert_int_equal(model_count(model_topic(&rig.bus, "out", 1)), 20);
-    assert_int_equal(n_dead(&rig), 0);
+    assert_int_equal(rig_count(&rig, "out"), 20);
+    assert_int_equal(rig_count(&rig, "dead"), 0);
     rig_deinit(&rig);
 }
 

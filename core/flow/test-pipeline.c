@@ -35,7 +35,7 @@ static void expect_all_in_order(struct rig *rig, const char *topic, unsigned n_k
             assert_true(fg_slice_is(r->value, value));
         }
     }
-    assert_int_equal(model_count(model_topic(&rig->bus, topic, 1)), (size_t)n_keys * n);
+    assert_int_equal(rig_count(rig, topic), (size_t)n_keys * n);
 }
 
 static int64_t committed_in_all(struct rig *rig)
@@ -155,8 +155,8 @@ static void one_record_may_become_many_on_named_outputs(void **state)
     assert_true(fg_slice_is(rig_seen(&rig, "out", "a", 1)->value, "many-x/2"));
     assert_true(fg_slice_is(rig_seen(&rig, "out", "a", 2)->value, "plain"));
     assert_true(fg_slice_is(rig_seen(&rig, "rows", "a", 0)->value, "many-x/row"));
-    assert_int_equal(model_count(model_topic(&rig.bus, "rows", 1)), 1);
-    assert_int_equal(model_count(model_topic(&rig.bus, "dead", 1)), 0);
+    assert_int_equal(rig_count(&rig, "rows"), 1);
+    assert_int_equal(rig_count(&rig, "dead"), 0);
     assert_int_equal(rig_status(&rig).records_dropped, 1);
     rig_deinit(&rig);
 }
@@ -190,8 +190,8 @@ static void expect_dead(const char *value, bool with_transform, const char *code
     assert_memory_equal(rig_header(dead, "fragua_origin").ptr + 4, "/0", 2);
     assert_true(fg_slice_is(rig_header(dead, "ce_type"), "fragua.dead.v1"));
     sim_run_for(&rig.sim, 500);
-    assert_int_equal(model_count(model_topic(&rig.bus, "out", 1)), 1);
-    assert_int_equal(model_count(model_topic(&rig.bus, "dead", 1)), 1);
+    assert_int_equal(rig_count(&rig, "out"), 1);
+    assert_int_equal(rig_count(&rig, "dead"), 1);
     assert_int_equal(rig_status(&rig).records_dead, 1);
     assert_int_equal(rig_status(&rig).state, FG_PIPELINE_RUNNING);
     rig_deinit(&rig);
@@ -225,7 +225,7 @@ static void an_unknown_output_is_a_dead_letter(void **state)
     dead = rig_seen(&rig, "dead", "a", 0);
     assert_true(fg_slice_is(rig_header(dead, "fragua_stage"), "output"));
     assert_true(fg_slice_is(rig_header(dead, "fragua_reason"), "the pipeline has no output named \"nope\""));
-    assert_int_equal(model_count(model_topic(&rig.bus, "out", 1)), 0);
+    assert_int_equal(rig_count(&rig, "out"), 0);
     rig_deinit(&rig);
 }
 
@@ -241,7 +241,7 @@ static void a_record_that_fails_twice_is_delivered_the_third_time(void **state)
     assert_true(rig_until_count(&rig, "out", 2, 10000));
     assert_true(fg_slice_is(rig_seen(&rig, "out", "a", 0)->value, "flaky!"));
     assert_true(fg_slice_is(rig_seen(&rig, "out", "a", 1)->value, "next!"));
-    assert_int_equal(model_count(model_topic(&rig.bus, "dead", 1)), 0);
+    assert_int_equal(rig_count(&rig, "dead"), 0);
     rig_deinit(&rig);
 }
 

@@ -51,7 +51,7 @@ static void expect_once(unsigned n)
         assert_true(fg_slice_starts(r->value, fg_slice_of(value)));
     }
     assert_int_equal(model_count(out), n);
-    assert_int_equal(model_count(model_topic(&rig.bus, "dead", 1)), 0);
+    assert_int_equal(rig_count(&rig, "dead"), 0);
     for (int32_t p = 0; p < out->n_partitions; p++) {
         char newest = '1';
         for (size_t i = 0; (r = model_seen(out, p, i)); i++) {
@@ -60,12 +60,6 @@ static void expect_once(unsigned n)
             newest = version;
         }
     }
-}
-
-static bool ends_with(const struct model_record *r, const char *end)
-{
-    size_t len = strlen(end);
-    return r->value.len >= len && memcmp(r->value.ptr + r->value.len - len, end, len) == 0;
 }
 
 static void put_some(void *arg)
@@ -98,7 +92,7 @@ static void under_load_nothing_is_lost_or_twice_and_no_handle_is_opened(void **s
         assert_true(reload.drained);
         if (reload.held_ms - reload.asked_ms > longest)
             longest = reload.held_ms - reload.asked_ms;
-        put_out = model_count(model_topic(&rig.bus, "out", 1));
+        put_out = rig_count(&rig, "out");
         assert_true(rig_until_count(&rig, "out", put_out + 1, 100)); /* goes on at once */
         assert_true(rig_until_count(&rig, "out", 400, 20000));
         sim_run_for(&rig.sim, 100);
@@ -127,7 +121,7 @@ static void a_hold_without_a_swap_changes_nothing(void **state)
     assert_true(rig_reload_until_held(&reload, 100));
     rig_put_numbered(&rig, 40, 80);
     sim_run_for(&rig.sim, 3000);
-    assert_int_equal(model_count(model_topic(&rig.bus, "out", 1)), 40);
+    assert_int_equal(rig_count(&rig, "out"), 40);
     assert_int_equal(rig_status(&rig).state, FG_PIPELINE_RUNNING);
     fg_pipeline_release(rig.pipeline);
     assert_true(rig_until_count(&rig, "out", 80, 5000));
@@ -427,7 +421,7 @@ static void it_is_held_in_any_state(void **state)
     assert_true(rig_reload_until_released(&reload, 100));
     rig_put_numbered(&rig, 8, 16);
     sim_run_for(&rig.sim, 1000);
-    assert_int_equal(model_count(model_topic(&rig.bus, "out", 1)), 8);
+    assert_int_equal(rig_count(&rig, "out"), 8);
     assert_int_equal(rig_status(&rig).state, FG_PIPELINE_PAUSED);
     fg_pipeline_resume(rig.pipeline);
     assert_true(rig_until_count(&rig, "out", 16, 6000));
@@ -479,7 +473,7 @@ static void an_operator_stops_and_starts_it_meanwhile(void **state)
         fg_pipeline_start(rig.pipeline);
         sim_run_for(&rig.sim, 10000);
         assert_int_equal(rig_status(&rig).state, FG_PIPELINE_RUNNING);
-        assert_int_equal(model_count(model_topic(&rig.bus, "out", 1)), while_held ? 8 : 0); /* held still */
+        assert_int_equal(rig_count(&rig, "out"), while_held ? 8 : 0); /* held still */
         v1.hangs = false;
         if (!reload.n_released)
             rig_reload_swap(&reload);
@@ -548,7 +542,7 @@ static void stages_are_added_and_taken_away_and_their_counters_stay(void **state
     fg_pipeline_release(rig.pipeline);
     rig_put_numbered(&rig, 8, 16);
     assert_true(rig_until_count(&rig, "out", 16, 5000));
-    assert_true(ends_with(rig_seen(&rig, "out", "k3", 3), "v2v3v3!"));
+    assert_true(fg_slice_ends(rig_seen(&rig, "out", "k3", 3)->value, fg_slice_of("v2v3v3!")));
     assert_int_equal((int)metric_of("transforms.0", "kept"), 16);
     assert_int_equal((int)metric_of("transforms.1", "kept"), 8);
     assert_int_equal((int)metric_of("sink", "delivered"), 8);

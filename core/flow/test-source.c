@@ -24,7 +24,7 @@ static void expect_mails(struct rig *rig, unsigned mails)
             assert_true(strncmp(r->value.ptr, want, strlen(want)) == 0);
         }
     }
-    assert_int_equal(model_count(model_topic(&rig->bus, "out", 1)), rig->n_owners * mails);
+    assert_int_equal(rig_count(rig, "out"), rig->n_owners * mails);
 }
 
 static void mails_arrive_once_and_in_order(void **state)
@@ -125,7 +125,7 @@ static void a_changed_partition_count_is_noticed(void **state)
     rig_open(&rig);
     assert_true(rig_until_state(&rig, FG_PIPELINE_FAILED, 5000));
     assert_non_null(strstr(rig_status(&rig).trouble.text, "partition count"));
-    assert_int_equal(model_count(model_topic(&rig.bus, "out", 1)), 0);
+    assert_int_equal(rig_count(&rig, "out"), 0);
     rig_deinit(&rig);
 }
 
@@ -149,7 +149,7 @@ static void a_larger_partition_count_is_noticed_by_what_was_committed(void **sta
     rig_open(&rig);
     assert_true(rig_until_state(&rig, FG_PIPELINE_FAILED, 5000));
     assert_non_null(strstr(rig_status(&rig).trouble.text, "has 8 partitions and had 4"));
-    assert_int_equal(model_count(model_topic(&rig.bus, "out", 1)), 4);
+    assert_int_equal(rig_count(&rig, "out"), 4);
     rig_deinit(&rig);
 }
 
@@ -231,12 +231,12 @@ static void the_budget_holds_the_source_back(void **state)
     rig.sink_ms_max = 100;
     rig.limits = (struct fg_sink_limits){1, 1u << 20, 1};
     rig_open(&rig);
-    for (int i = 0; i < 20000 && model_count(model_topic(&rig.bus, "out", 2)) < 200; i++) {
+    for (int i = 0; i < 20000 && rig_count(&rig, "out") < 200; i++) {
         sim_run_for(&rig.sim, 5);
         if (atomic_load(&rig.budget.used) > most)
             most = atomic_load(&rig.budget.used);
     }
-    assert_int_equal(model_count(model_topic(&rig.bus, "out", 2)), 200);
+    assert_int_equal(rig_count(&rig, "out"), 200);
     assert_true(most > 128u << 10);  /* it was really needed */
     assert_true(most <= 320u << 10); /* results may pass the limit a little, what comes in may not */
     rig_deinit(&rig);

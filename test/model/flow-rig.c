@@ -173,6 +173,11 @@ const struct model_record *rig_seen_numbered(struct rig *rig, unsigned i)
     return r && fg_slice_is(r->value, value) ? r : NULL;
 }
 
+size_t rig_count(struct rig *rig, const char *topic)
+{
+    return model_count(model_topic(&rig->bus, topic, 1));
+}
+
 struct wish {
     struct rig *rig;
     struct model_topic *topic;

@@ -82,6 +82,7 @@ void rig_put(struct rig *rig, const char *key, const char *value);     /* a reco
 void rig_put_numbered(struct rig *rig, unsigned from, unsigned to);
 /* What the rig's sink made of the i-th, if "out" holds it at its place among those of its key; NULL: it does not. */
 const struct model_record *rig_seen_numbered(struct rig *rig, unsigned i);
+size_t rig_count(struct rig *rig, const char *topic); /* committed records in a topic that is there */
 bool rig_until_count(struct rig *rig, const char *topic, size_t n, uint64_t limit_ms);
 bool rig_until_state(struct rig *rig, enum fg_pipeline_state state, uint64_t limit_ms);
 struct fg_pipeline_status rig_status(struct rig *rig);

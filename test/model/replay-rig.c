@@ -144,11 +144,6 @@ void rig_put_letters(struct rig *rig, unsigned n)
 
 /* ---- what became of them ---- */
 
-size_t rig_count(struct rig *rig, const char *topic)
-{
-    return model_count(model_topic(&rig->bus, topic, 1));
-}
-
 void rig_expect_each_replayed_once(struct rig *rig, unsigned n)
 {
     assert_int_equal(rig_count(rig, "in"), n);

@@ -45,7 +45,6 @@ void rig_put_letter_of(struct rig *rig, const char *key, const char *value, cons
 void rig_put_letter(struct rig *rig, const char *key, const char *value); /* of "p", which the service refused */
 void rig_put_letters(struct rig *rig, unsigned n); /* the i-th has key k<i%2> and value v<i> */
 
-size_t rig_count(struct rig *rig, const char *topic);
 void rig_replay_expect_no_error(const struct rig_replay *run);
 /* Of rig_put_letters(): "in" holds each once, those with one key in order, and nothing else. */
 void rig_expect_each_replayed_once(struct rig *rig, unsigned n);
