@@ -11,6 +11,9 @@
 #include "base/mutant.h"
 #include "flow/pipeline-private.h"
 
+/* A commit ends, or says why not, within the transaction's time-out, which is 10 s: past this something hangs. */
+#define SILENCE_MS 30000u
+
 static struct fg_flow_batch *oldest(struct fg_pipeline *p)
 {
     return fg_list_empty(&p->batches) ? NULL : fg_container_of(p->batches.next, struct fg_flow_batch, link);
@@ -44,6 +47,7 @@ static void commit_offsets(struct fg_pipeline *p, struct fg_flow_batch *batch)
     struct fg_flow_call *call = fg_flow_call_new(p);
 
     p->commit_step = FG_COMMIT_OFFSETS;
+    p->asked_ms = p->now_ms;
     p->c.bus->ops->consumer_commit(p->consumer, batch->out.offsets, batch->n_offsets, offsets_committed, call);
 }
 
@@ -55,6 +59,7 @@ static void publish(struct fg_pipeline *p, struct fg_flow_batch *batch, int step
     size_t to = step == FG_COMMIT_RECORDS ? out->n_records : out->n;
 
     p->commit_step = step;
+    p->asked_ms = p->now_ms;
     out->publish = (struct fg_bus_publish){
         .messages = out->messages + from,
         .n_messages = to - from,
@@ -72,6 +77,30 @@ static void publish(struct fg_pipeline *p, struct fg_flow_batch *batch, int step
     if (fg_mutant("zombie-not-fenced"))
         out->publish.cursors_topic = NULL;
     p->c.bus->ops->producer_publish(p->producer, &out->publish, published, p);
+}
+
+/* A librdkafka call that never returns says nothing itself. */
+static void watch(struct fg_pipeline *p)
+{
+    struct fg_error err;
+
+    if (p->is_late)
+        return;
+    if (p->now_ms < p->asked_ms + SILENCE_MS) {
+        fg_flow_due(p, p->asked_ms + SILENCE_MS);
+        return;
+    }
+    p->is_late = true;
+    fg_error_set(&err, FG_E_TIMEOUT, FG_ERROR_RETRIABLE, "a commit is not answered for %u s; still waiting for Kafka",
+                 SILENCE_MS / 1000);
+    fg_flow_trouble(p, FG_TROUBLE_COMMIT, "kafka", &err, 0, 0);
+}
+
+static void no_longer_late(struct fg_pipeline *p)
+{
+    if (p->is_late)
+        fg_flow_trouble(p, FG_TROUBLE_COMMIT, "", NULL, 0, 0);
+    p->is_late = false;
 }
 
 /* At least once: the next part of a commit. false: there is none. */
@@ -200,6 +229,7 @@ void fg_flow_step_outcome(struct fg_pipeline *p)
     if (!p->is_outcome)
         return;
     p->is_outcome = false;
+    no_longer_late(p);
     fg_assert(batch);
     forgotten = batch->forgotten;
     if (p->outcome == FG_BUS_DEAD) {
@@ -227,6 +257,7 @@ void fg_flow_commit_cut(struct fg_pipeline *p)
     fg_flow_batch_free(p->publishing);
     p->publishing = NULL;
     p->is_outcome = false;
+    no_longer_late(p);
 }
 
 static bool is_ready(const struct fg_pipeline *p, const struct fg_flow_batch *batch)
@@ -268,6 +299,8 @@ void fg_flow_step_commit(struct fg_pipeline *p)
 {
     struct fg_flow_batch *batch = oldest(p);
 
+    if (p->publishing)
+        watch(p);
     if (p->publishing || p->fail || p->recovering || p->phase != FG_PHASE_UP)
         return;
     if (p->needs_producer && !fg_flow_producer_ready(p))

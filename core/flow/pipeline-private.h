@@ -383,6 +383,7 @@ struct fg_pipeline {
     enum fg_bus_outcome outcome;
     struct fg_error outcome_err;
     uint64_t commit_began_ms, committed_ms;
+    uint64_t asked_ms; /* the step under way: since */
     uint64_t take_ms; /* after an abort: nothing is taken in before */
 
     /* marks */
@@ -418,8 +419,8 @@ struct fg_pipeline {
     bool resync;
     /* sink, */
     bool outage, probing;
-    /* commit; is_outcome: of what is publishing, came in, not yet looked at */
-    bool is_outcome, recovering, unsure;
+    /* commit; is_outcome: of what is publishing, came in, not yet looked at; is_late: and said so */
+    bool is_outcome, is_late, recovering, unsure;
 };
 
 /* Without memory the process ends: nothing committed is lost, the rest is read again. */

@@ -373,6 +373,28 @@ static void trouble_with_kafka_shows_and_clears(void **state)
     rig_deinit(&rig);
 }
 
+static void a_commit_that_nobody_answers_shows_and_clears(void **state)
+{
+    struct rig rig;
+
+    rig_init(&rig, 6);
+    rig_open(&rig);
+    assert_true(rig_until_state(&rig, FG_PIPELINE_RUNNING, 1000));
+    model_fault(&rig.bus, MODEL_FAULT_SILENT);
+    rig_put_numbered(&rig, 0, 1);
+    sim_run_for(&rig.sim, 29000);
+    assert_int_equal(rig.bus.n_publishes, 1);
+    assert_int_equal(rig_status(&rig).state, FG_PIPELINE_RUNNING);
+    sim_run_for(&rig.sim, 2000);
+    assert_int_equal(rig_status(&rig).state, FG_PIPELINE_TROUBLED);
+    assert_string_equal(rig_status(&rig).trouble.text, "a commit is not answered for 30 s; still waiting for Kafka");
+    assert_string_equal(rig_status(&rig).trouble_node, "kafka");
+    assert_true(rig_until_count(&rig, "out", 1, MODEL_SILENT_MS));
+    assert_true(rig_until_state(&rig, FG_PIPELINE_RUNNING, 1000));
+    assert_int_equal(rig.bus.n_publishes, 1);
+    rig_deinit(&rig);
+}
+
 static void without_a_dead_topic_a_bad_record_fails_the_pipeline(void **state)
 {
     struct rig rig;
@@ -571,6 +593,7 @@ int main(void)
         cmocka_unit_test(a_missing_topic_fails_until_it_is_there),
         cmocka_unit_test(kafka_away_at_start_is_trouble_not_failure),
         cmocka_unit_test(trouble_with_kafka_shows_and_clears),
+        cmocka_unit_test(a_commit_that_nobody_answers_shows_and_clears),
         cmocka_unit_test(without_a_dead_topic_a_bad_record_fails_the_pipeline),
         cmocka_unit_test(a_fatal_plugin_fails_the_pipeline_and_is_started_again),
         cmocka_unit_test(a_double_answer_names_the_plugin),

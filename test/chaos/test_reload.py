@@ -167,7 +167,7 @@ def check_usage(usages, quiet, before):
     if before:
         rates = [slope([usage[0] for usage in part])
                  for part in (before[len(before) // 2:], usages, quiet[len(quiet) // 2:])]
-        print(f"KiB a round: {rates[0]:.2f} of mail alone, {rates[1]:.2f} with a reload, {rates[2]:.2f} of reloads alone")
+        print("KiB a round: {:.2f} of mail alone, {:.2f} with a reload, {:.2f} of reloads alone".format(*rates))
         assert max(rates[1:]) <= SLOPE_KIB_MAX, f"{rates[1:]} KiB a reload"
 
 

@@ -41,6 +41,8 @@ struct model_topic {
     struct model_partition *partitions;
 };
 
+#define MODEL_SILENT_MS 40000u
+
 enum model_fault {
     MODEL_FAULT_NONE,
     MODEL_FAULT_ABORT,     /* some step of the publish fails, and it is aborted */
@@ -52,6 +54,7 @@ enum model_fault {
     MODEL_FAULT_FORGOTTEN,
     MODEL_FAULT_BROKEN,    /* nor this: the producer dies before it has sent anything, and is not fenced */
     MODEL_FAULT_TIMED_OUT, /* nor this: records time out, and what was written of them is aborted */
+    MODEL_FAULT_SILENT,    /* nor this: for MODEL_SILENT_MS nothing is written, nor said */
 };
 
 struct model_bus;

@@ -309,6 +309,7 @@ static bool breaks(struct fg_bus_producer *p, bool after)
             return false;
         fail(p, FG_BUS_ABORTED, FG_E_TIMEOUT, "the records timed out");
         break;
+    case MODEL_FAULT_SILENT:
     case MODEL_FAULT_NONE:
     case _MODEL_FAULT_N:
     default: return false;
@@ -458,7 +459,7 @@ void model_producer_publish(struct fg_bus_producer *p, const struct fg_bus_publi
     p->fault_step = 1 + (unsigned)sim_random(p->model->sim, 3);
     p->fault_after = sim_chance(p->model->sim, 50);
     p->pending++;
-    sim_process_post(p->client->process, 0, begin, p);
+    sim_process_post(p->client->process, p->fault == MODEL_FAULT_SILENT ? MODEL_SILENT_MS : 0, begin, p);
 }
 
 /* ---- the end ---- */
