@@ -4,32 +4,6 @@
 #include "conf/options.h"
 #include "host/loader-private.h"
 
-/* What each kind must bring, beside open and close. */
-static const char *missing_callback(const struct fg_plugin *p)
-{
-    if (!p->open)
-        return "open";
-    if (!p->close)
-        return "close";
-    switch (p->kind) {
-    case FG_KIND_SOURCE:
-        if (!p->source)
-            return "source";
-        return !p->source->assign   ? "source.assign"
-               : !p->source->revoke ? "source.revoke"
-               : !p->source->pull   ? "source.pull"
-               : !p->source->rewind ? "source.rewind"
-               : !p->source->keys   ? "source.keys"
-                                    : NULL;
-    case FG_KIND_TRANSFORM:
-        return !p->transform ? "transform" : !p->transform->apply ? "transform.apply" : NULL;
-    case FG_KIND_SINK:
-        return !p->sink ? "sink" : !p->sink->deliver ? "sink.deliver" : !p->sink->cancel ? "sink.cancel" : NULL;
-    default:
-        return !p->control ? "control" : p->control->n_routes && !p->control->routes ? "control.routes" : NULL;
-    }
-}
-
 #define REFUSE(...) return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, __VA_ARGS__))
 
 static int check_options(const struct fg_plugin *p, const char *name, struct fg_error *err)
@@ -57,13 +31,13 @@ int fg_plugin_handshake(const struct fg_plugin *found, const char *name, struct 
         REFUSE("plugin \"%s\" has a descriptor of %u bytes, too small for ABI %u", name, found->size, FG_ABI);
     *ret = (struct fg_plugin){ .magic = 0 };
     memcpy(ret, found, found->size < sizeof(*ret) ? found->size : sizeof(*ret));
-    if (ret->kind < FG_KIND_SOURCE || ret->kind >= _FG_KIND_END)
+    if (!fg_kind_is_known(ret->kind))
         REFUSE("plugin \"%s\" is of an unknown kind (%u)", name, ret->kind);
     if (!ret->name || strcmp(ret->name, name) != 0)
         REFUSE("plugin file \"%s.so\" says its name is \"%.64s\"", name, ret->name ? ret->name : "");
     if (!ret->version || !ret->summary)
         REFUSE("plugin \"%s\" lacks its version or summary", name);
-    missing = missing_callback(ret);
+    missing = fg_kind_missing(ret);
     if (missing)
         REFUSE("plugin \"%s\" lacks the mandatory callback %s", name, missing);
     return check_options(ret, name, err);

@@ -30,3 +30,8 @@ int fg_plugin_check_elf(struct fg_slice bytes, const char *path, struct fg_error
 
 /* Whether a descriptor is one that this program can use; fills in ret. */
 int fg_plugin_handshake(const struct fg_plugin *found, const char *name, struct fg_plugin *ret, struct fg_error *err);
+
+/* kind.c */
+bool fg_kind_is_known(uint32_t kind);
+/* The first mandatory callback that a plugin of a known kind lacks, as the contract writes it; NULL: none. */
+const char *fg_kind_missing(const struct fg_plugin *p);

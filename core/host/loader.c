@@ -15,18 +15,6 @@
 
 #define REFUSE(...) return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, __VA_ARGS__))
 
-static const char *const kind_names[] = {
-    [FG_KIND_SOURCE] = "source",
-    [FG_KIND_TRANSFORM] = "transform",
-    [FG_KIND_SINK] = "sink",
-    [FG_KIND_CONTROL] = "control",
-};
-
-const char *fg_kind_name(uint32_t kind)
-{
-    return kind >= FG_KIND_SOURCE && kind < _FG_KIND_END ? kind_names[kind] : "unknown";
-}
-
 void fg_plugin_path_deinit(struct fg_plugin_path *path)
 {
     for (size_t i = 0; i < path->n; i++)
