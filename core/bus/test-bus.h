@@ -236,16 +236,24 @@ static inline void writer_published(void *arg, enum fg_bus_outcome outcome, cons
     p->err = err ? *err : FG_ERROR_NULL;
 }
 
-static inline void writer_begin(struct writer *p, struct world *w, const char *transactional_id, const char *topic)
+/* @bus: the world's, or one beside it. */
+static inline void writer_begin_as(struct writer *p, struct world *w, struct fg_bus *bus,
+                                   const struct fg_bus_producer_config *config)
 {
     static const struct fg_bus_producer_events events = { .ready = writer_ready, .trouble = writer_trouble };
-    struct fg_bus_producer_config config = { .transactional_id = transactional_id, .topics = &topic,
-                                             .n_topics = topic ? 1 : 0 };
     struct fg_error err = FG_ERROR_NULL;
 
     *p = (struct writer){ .w = w };
-    if (fg_bus_producer_open(w->bus, &config, &events, p, &p->producer, &err) < 0)
+    if (fg_bus_producer_open(bus, config, &events, p, &p->producer, &err) < 0)
         fail_msg("%s", err.text);
+}
+
+static inline void writer_begin(struct writer *p, struct world *w, const char *transactional_id, const char *topic)
+{
+    const struct fg_bus_producer_config config = { .transactional_id = transactional_id, .topics = &topic,
+                                                   .n_topics = topic ? 1 : 0 };
+
+    writer_begin_as(p, w, w->bus, &config);
 }
 
 static inline void writer_open(struct writer *p, struct world *w, const char *transactional_id, const char *topic)

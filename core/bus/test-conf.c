@@ -134,7 +134,6 @@ static void test_properties(void **state)
     };
     struct fg_error err;
 
-    (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         struct fg_pair pair = { rows[i].key, rows[i].value };
         struct fg_bus_rdkafka_config config = { .properties = &pair, .n_properties = 1 };
@@ -256,7 +255,6 @@ static void test_sasl(void **state)
     struct fg_bus_rdkafka_config config = { .sasl_mechanism = "PLAIN", .sasl_username = "u",
                                             .sasl_password = FG_SLICE("geheim-42") };
 
-    (void)state;
     expect(&config, "");
     config.sasl_mechanism = "GSSAPI";
     expect(&config, "is none of PLAIN");
@@ -283,7 +281,6 @@ static void test_scram_by_version(void **state)
     };
     struct fg_error err;
 
-    (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         int r = fg_bus_rdkafka_check_sasl("SCRAM-SHA-256", rows[i].version, &err);
         assert_int_equal(r < 0, rows[i].word[0] != '\0');
@@ -302,7 +299,6 @@ static void test_client_id_and_servers(void **state)
     struct fg_bus_rdkafka_config config = { .bootstrap_servers = "" };
     char id[100];
 
-    (void)state;
     expect(&config, "bootstrap.servers is missing");
     memset(id, 'x', sizeof(id) - 1);
     id[sizeof(id) - 1] = '\0';
@@ -319,7 +315,6 @@ static void test_nobody_there_is_trouble(void **state)
     struct world w;
     struct fg_error err;
 
-    (void)state;
     (void)names;
     world_init(&w);
     config.loop = &w.loop;

@@ -11,9 +11,7 @@ static void test_offsets_in_transactions(void **state)
     struct writer p;
     struct world w;
 
-    (void)state;
-    if (!begin(&w))
-        skip();
+    begin(&w);
     make_topic(&w, "from", 1, from);
     make_topic(&w, "to", 1, to);
     writer_open(&p, &w, from, from);
@@ -43,9 +41,7 @@ static void test_cursors_are_accounted_for_with_their_records(void **state)
     struct world w;
     char topic[64];
 
-    (void)state;
-    if (!begin(&w))
-        skip();
+    begin(&w);
     make_topic(&w, "accounted", 1, topic);
     writer_open(&p, &w, topic, topic);
     reader_open(&r, &w, topic, topic);
@@ -67,9 +63,7 @@ static void test_zombie_producer_is_dead(void **state)
     struct world w;
     char topic[64];
 
-    (void)state;
-    if (!begin(&w))
-        skip();
+    begin(&w);
     make_topic(&w, "zombie", 1, topic);
     writer_open(&old, &w, topic, topic);
     publish_one(&old, topic, NULL, NULL, NULL, FG_BUS_DONE);
@@ -83,7 +77,6 @@ static void test_zombie_producer_is_dead(void **state)
     world_end(&w);
 }
 
-/* The last stable offset; asked for until it is so far, because markers come after the answer to their commit. */
 /* @isolation: read_committed: ends are stable ones; read_uncommitted: they are what is there. */
 static rd_kafka_t *asker_of_ends(const char *isolation)
 {
@@ -97,6 +90,7 @@ static rd_kafka_t *asker_of_ends(const char *isolation)
     return rk;
 }
 
+/* The last stable offset; asked for until it is so far, because markers come after the answer to their commit. */
 static int64_t await_stable(const char *topic, int32_t partition, int64_t wanted)
 {
     rd_kafka_t *rk = asker_of_ends("read_committed");
@@ -114,22 +108,17 @@ static int64_t await_stable(const char *topic, int32_t partition, int64_t wanted
 /* Should the brokers have forgotten an abort, this one's is the next marker in every partition. */
 static void test_after_an_abort_every_partition_gets_another(void **state)
 {
-    static const struct fg_bus_producer_events events = { .ready = writer_ready, .trouble = writer_trouble };
     const char *name;
     struct fg_bus_producer_config config = { .topics = &name, .n_topics = 1, .after_abort = true };
-    struct fg_error err = FG_ERROR_NULL;
     struct writer p;
     struct world w;
     char topic[64];
 
-    (void)state;
-    if (!begin(&w))
-        skip();
+    begin(&w);
     make_topic(&w, "after-abort", 3, topic);
     set_topic(topic, "cleanup.policy", "compact"); /* wants keys */
     name = config.transactional_id = topic;
-    p = (struct writer){ .w = &w };
-    assert_int_equal(fg_bus_producer_open(w.bus, &config, &events, &p, &p.producer, &err), 0);
+    writer_begin_as(&p, &w, w.bus, &config);
     until(&w, p.ready);
     for (int32_t partition = 0; partition < 3; partition++)
         assert_int_equal(await_stable(topic, partition, 2), 2); /* a record of no meaning, and the marker */
@@ -179,11 +168,9 @@ static int32_t choose_group(const char *topic, char ret[96])
 /* Should it be offsets whose end they have forgotten, nobody is told any until there is another end. */
 static void test_after_an_abort_the_offsets_get_another(void **state)
 {
-    static const struct fg_bus_producer_events events = { .ready = writer_ready, .trouble = writer_trouble };
     const char *name;
     struct fg_bus_producer_config config = { .topics = &name, .n_topics = 1, .after_abort = true };
     struct fg_bus_position at = { .offset = 77 };
-    struct fg_error err = FG_ERROR_NULL;
     struct reader r = { 0 };
     int64_t before, own;
     int32_t partition;
@@ -191,9 +178,7 @@ static void test_after_an_abort_the_offsets_get_another(void **state)
     struct world w;
     char topic[64], group[96];
 
-    (void)state;
-    if (!begin(&w))
-        skip();
+    begin(&w);
     make_topic(&w, "after-abort", 1, topic);
     partition = choose_group(topic, group);
     writer_open(&p, &w, topic, topic);
@@ -206,8 +191,7 @@ static void test_after_an_abort_the_offsets_get_another(void **state)
     before = await_stable("__consumer_offsets", partition, 1);
     name = config.transactional_id = config.group_topic = topic;
     config.group = group;
-    p = (struct writer){ .w = &w };
-    assert_int_equal(fg_bus_producer_open(w.bus, &config, &events, &p, &p.producer, &err), 0);
+    writer_begin_as(&p, &w, w.bus, &config);
     until(&w, p.ready);
     own = await_stable("__consumer_offsets", partition, before + 2); /* an offset of no meaning, and the marker */
     assert_true(own >= before + 2);
@@ -275,9 +259,7 @@ static void test_two_buses_of_files_that_changed_live_side_by_side(void **state)
     char topic[64], paths[2][300];
     struct world w;
 
-    (void)state;
-    if (!begin(&w))
-        skip();
+    begin(&w);
     plain = w.bus;
     make_topic(&w, "rotated", 1, topic);
     for (int i = 0; i < 2; i++)
@@ -307,9 +289,7 @@ static void test_cursors_and_offsets_of_an_old_generation_are_refused(void **sta
     struct world w;
     char topic[64];
 
-    (void)state;
-    if (!begin(&w))
-        skip();
+    begin(&w);
     make_topic(&w, "cursors", 2, topic);
     at.topic = topic;
     writer_open(&p, &w, topic, topic);
@@ -344,7 +324,6 @@ static void test_refusals_are_told(void **state)
     char ca[300], stranger_ca[300], cert[300], key[300], other_cert[300], other_key[300];
     struct world w;
 
-    (void)state;
     if (!tls || !user)
         skip();
     snprintf(ca, sizeof(ca), "%s/ca/ca.crt", tls);
@@ -387,9 +366,7 @@ static void test_unknown_topic_is_told(void **state)
     struct writer p;
     struct world w;
 
-    (void)state;
-    if (!begin(&w))
-        skip();
+    begin(&w);
     reader_open(&r, &w, "g-unknown", "no-such-topic");
     writer_begin(&p, &w, "t-unknown", "no-such-topic");
     until(&w, r.trouble.code == FG_E_NOT_FOUND);
@@ -409,9 +386,7 @@ static void test_a_group_that_is_not_joined_keeps_offsets(void **state)
     struct world w;
     char topic[64];
 
-    (void)state;
-    if (!begin(&w))
-        skip();
+    begin(&w);
     make_topic(&w, "alone", 1, topic);
     writer_open(&old, &w, topic, topic);
     writer_write(&old, topic, 0, 5, 1);
@@ -450,9 +425,7 @@ static void test_a_position_by_time(void **state)
     struct world w;
     char topic[64];
 
-    (void)state;
-    if (!begin(&w))
-        skip();
+    begin(&w);
     make_topic(&w, "time", 2, topic);
     writer_open(&p, &w, topic, topic);
     writer_write(&p, topic, 0, 10, 1);
@@ -497,9 +470,7 @@ static void test_settings_of_topics(void **state)
     struct world w;
     char name[64];
 
-    (void)state;
-    if (!begin(&w))
-        skip();
+    begin(&w);
     snprintf(name, sizeof(name), "bus-settings-%d-%llx", (int)getpid(), (unsigned long long)uv_hrtime());
     const struct fg_bus_topic topic = { .name = name, .partitions = -1, .replication = -1, .compacted = true };
     const char *names[] = { name, "no-such-topic" };

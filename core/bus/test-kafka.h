@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the tests on a real Kafka share (test/kafka/run.sh gives one); they skip where FRAGUA_KAFKA_PLAIN is not set. */
+/* What the tests on a real Kafka share (test/kafka/run.sh gives one); without FRAGUA_KAFKA_PLAIN none of them runs. */
 #pragma once
 
 #include <librdkafka/rdkafka.h>
@@ -19,14 +19,11 @@ static inline void open_bus(struct world *w, const struct fg_bus_rdkafka_config 
         fail_msg("%s", err.text);
 }
 
-static inline bool begin(struct world *w)
+static inline void begin(struct world *w)
 {
-    struct fg_bus_rdkafka_config config = { .bootstrap_servers = getenv("FRAGUA_KAFKA_PLAIN") };
+    const struct fg_bus_rdkafka_config config = { .bootstrap_servers = getenv("FRAGUA_KAFKA_PLAIN") };
 
-    if (!config.bootstrap_servers)
-        return false;
     open_bus(w, &config);
-    return true;
 }
 
 struct made {
