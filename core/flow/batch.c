@@ -105,6 +105,21 @@ struct fg_slot *fg_flow_batch_add(struct fg_flow_batch *batch, struct fg_record 
     return slot;
 }
 
+/* What a slot's record became: they go to the sink, or are its results. */
+void fg_flow_slot_items(struct fg_slot *slot, struct fg_record **records, size_t n)
+{
+    slot->items = fg_calloc(n, sizeof(*slot->items));
+    slot->n_items = n;
+    for (size_t i = 0; i < n; i++)
+        slot->items[i] = (struct fg_item){.slot = slot, .record = records[i]};
+    if (slot->batch->p->c.sink) {
+        slot->n_open = n;
+        slot->state = FG_SLOT_SINK;
+    } else {
+        fg_flow_slot_settled(slot);
+    }
+}
+
 static void items_free(struct fg_slot *slot)
 {
     for (size_t i = 0; i < slot->n_items; i++) {

@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of the flow share. Loop thread only, but for struct fg_flow_work while it is on a worker.
+ * What the files of the flow share. Loop thread only, but for struct fg_flow_job of stages.c while it is on a worker,
+ * and what says [any thread].
  *
  * The rule that keeps this simple: a callback (of Kafka, a plugin, a worker, a timer) only notes what happened and
- * calls fg_flow_kick(); everything is decided in fg_flow_advance(), on a timer of its own, never inside anyone's call.
- * So no plugin is ever called from within a call that it made, and each step sees a settled state.
+ * calls fg_flow_kick(); everything is decided in advance() of pipeline.c, on a timer of its own, never inside anyone's
+ * call. So no plugin is ever called from within a call that it made, and each step sees a settled state. Functions
+ * named fg_flow_step_... are advance()'s alone; what says "in a step" is for them.
+ *
+ * Who owns what: the pipeline its batches, a batch its slots and moves, a slot its record, its items and its dead
+ * letter, an item what the transforms and the sink made. A job and a delivery have references of their own, because a
+ * worker and a plugin may hold them longer. A publish borrows from its batch, which lives until the outcome, whatever
+ * happens.
  *
  * Glossary, beyond pipeline.h:
  *   phase     what the pipeline has open towards Kafka
@@ -449,66 +456,69 @@ bool fg_flow_is_held(const struct fg_pipeline *p); /* and whoever wanted that wa
 void fg_flow_released(struct fg_pipeline *p, struct fg_list *ret);
 void fg_flow_tell_released(struct fg_list *sets);
 
-/* session.c: the handles */
+/* session.c: the handles. It alone opens and closes them. */
 void fg_flow_step_session(struct fg_pipeline *p);
-bool fg_flow_open_consumer(struct fg_pipeline *p);
 bool fg_flow_is_stopped(const struct fg_pipeline *p);
 bool fg_flow_producer_ready(const struct fg_pipeline *p);
-struct fg_flow_call *fg_flow_call_new(struct fg_pipeline *p);
+struct fg_flow_call *fg_flow_call_new(struct fg_pipeline *p); /* the answer's, which ends it */
 /* Frees the call. NULL: nobody waits any more. */
 struct fg_pipeline *fg_flow_call_end(struct fg_flow_call *call);
-void fg_flow_calls_forget(struct fg_pipeline *p);
+void fg_flow_calls_forget(struct fg_pipeline *p); /* their answers will find nobody */
 
 /* assignment.c */
 void fg_flow_step_assignment(struct fg_pipeline *p);
 void fg_flow_step_recover(struct fg_pipeline *p);
 void fg_flow_step_take(struct fg_pipeline *p);
+/* From the consumer: noted (copied), looked at when the assignment before has ended. */
 void fg_flow_given(struct fg_pipeline *p, const struct fg_bus_position *partitions, size_t n);
-void fg_flow_end_assignment(struct fg_pipeline *p);
-void fg_flow_drop_partitions(struct fg_pipeline *p);
+void fg_flow_end_assignment(struct fg_pipeline *p);  /* in a step: the intake is told; batches are not looked at */
+void fg_flow_drop_partitions(struct fg_pipeline *p); /* in a step, when no slot points into them any more */
 void fg_flow_recover(struct fg_pipeline *p);        /* in a step: forget, then go back, and take in after a while */
 void fg_flow_go_back(struct fg_pipeline *p);        /* the same without the while */
 void fg_flow_ask(struct fg_pipeline *p);            /* in a step: what is committed? intake->asked() follows */
 bool fg_flow_has_room(const struct fg_pipeline *p); /* in batches and budget */
+/* Borrowed, as long as the assignment; NULL: not ours. */
 struct fg_flow_partition *fg_flow_partition_find(struct fg_pipeline *p, const char *topic, int32_t partition);
 bool fg_flow_accepts(const struct fg_pipeline *p); /* what arrives now counts */
 
 /* batch.c */
-struct fg_flow_batch *fg_flow_batch_alloc(struct fg_pipeline *p); /* in no list */
-struct fg_flow_batch *fg_flow_batch_open(
-    struct fg_pipeline *p); /* the one that takes slots; made where there is none */
+struct fg_flow_batch *fg_flow_batch_alloc(struct fg_pipeline *p); /* the caller's: it stands in no list */
+/* The one that takes slots, the pipeline's; made where there is none. */
+struct fg_flow_batch *fg_flow_batch_open(struct fg_pipeline *p);
 struct fg_slot *fg_flow_batch_add(struct fg_flow_batch *batch, struct fg_record *in); /* takes over the reference */
-void fg_flow_batch_free(struct fg_flow_batch *batch);
+void fg_flow_batch_free(struct fg_flow_batch *batch); /* with all its slots; lent to nobody any more */
+/* In a step: frees every batch but one that is lent to a publish, which goes with its outcome. */
 void fg_flow_forget(struct fg_pipeline *p);
 void fg_flow_step_close(struct fg_pipeline *p); /* closes batches by the rules */
 static inline bool fg_flow_slot_is_open(const struct fg_slot *slot) /* it has not ended */
 {
     return slot->state == FG_SLOT_WORK || slot->state == FG_SLOT_SINK;
 }
+/* What the transforms made of its record, 1..n; takes the references over. Then the sink has its turn, or it ends. */
+void fg_flow_slot_items(struct fg_slot *slot, struct fg_record **records, size_t n);
 /* The ends of a slot. settled: all its items have their results. */
 void fg_flow_slot_settled(struct fg_slot *slot);
 void fg_flow_slot_dropped(struct fg_slot *slot);
 void fg_flow_slot_dead(struct fg_slot *slot, const char *node, unsigned attempts, const struct fg_error *err);
 void fg_flow_slot_refused(struct fg_slot *slot, const struct fg_error *err); /* it had ended well; Kafka refuses it */
+/* Key and value are copied; the move is the list's. */
 struct fg_flow_move *fg_flow_move_set(struct fg_list *moves, struct fg_slice key, struct fg_slice value);
 void fg_flow_moves_free(struct fg_list *moves);
 
-/* Takes records that came in as number `end` or later out again, as far as the input can go back; false: none. */
+/* In a step: frees records that came in as number `end` or later, as far as the input can go back; false: none. */
 bool fg_flow_put_back(struct fg_pipeline *p, uint64_t end);
 
 /* stages.c, deliver.c, commit.c, outgoing.c */
-void fg_flow_job_forget(struct fg_flow_job *job); /* its slot goes */
+void fg_flow_job_forget(struct fg_flow_job *job); /* its slot goes; it is freed when it is home */
 void fg_flow_step_work(struct fg_pipeline *p);
 void fg_flow_step_deliver(struct fg_pipeline *p);
-void fg_flow_deliver_forget(struct fg_pipeline *p); /* cancels every delivery */
-void fg_flow_slot_items(struct fg_slot *slot, struct fg_record **records,
-                        size_t n); /* stages.c; takes references over */
+void fg_flow_deliver_forget(struct fg_pipeline *p); /* cancels every delivery, and frees it */
 void fg_flow_step_outcome(struct fg_pipeline *p);
-void fg_flow_commit_cut(
-    struct fg_pipeline *p); /* the handles are closing: what waits for an answer of theirs is over */
+/* In a step, the handles are closing: an offset commit may be answered never, so its batch goes now. */
+void fg_flow_commit_cut(struct fg_pipeline *p);
 void fg_flow_step_commit(struct fg_pipeline *p);
-void fg_flow_publish_deinit(struct fg_flow_publish *out);
-void fg_flow_publish_build(struct fg_flow_batch *batch);
+void fg_flow_publish_deinit(struct fg_flow_publish *out); /* repeatable */
+void fg_flow_publish_build(struct fg_flow_batch *batch);  /* into batch->out, anew; borrows from the batch's records */
 /* The first header of that name; NULL: none. */
 const struct fg_header *fg_flow_header(const struct fg_record_view *v, const char *name);
 const char *fg_flow_output_topic(const struct fg_pipeline *p, struct fg_slice output); /* NULL: no such output */
@@ -527,8 +537,8 @@ void fg_flow_marks_begin(struct fg_pipeline *p); /* an assignment begins, all ma
 bool fg_flow_may_handle(struct fg_pipeline *p, struct fg_slot *slot);
 void fg_flow_mark_ended(struct fg_pipeline *p); /* a slot has ended */
 const char *fg_flow_mark_of_commit(struct fg_pipeline *p, struct fg_flow_publish *out); /* NULL: none */
-struct fg_flow_batch *fg_flow_mark_build(struct fg_pipeline *p);
-void fg_flow_mark_written(struct fg_pipeline *p);
+struct fg_flow_batch *fg_flow_mark_build(struct fg_pipeline *p); /* the caller's, until its outcome */
+void fg_flow_mark_written(struct fg_pipeline *p);                /* it counts */
 
 /* intake-source.c, fill.c */
 bool fg_flow_owns(const struct fg_pipeline *p, int32_t partition); /* of the cursors topic */

@@ -116,6 +116,54 @@ static void consumer_closed(void *arg)
     fg_flow_kick(p);
 }
 
+static void on_assigned(void *arg, const struct fg_bus_position *partitions, size_t n)
+{
+    fg_flow_given(arg, partitions, n);
+}
+
+static void on_revoked(void *arg, const struct fg_bus_position *partitions, size_t n, bool lost)
+{
+    struct fg_pipeline *p = arg;
+    p->is_given = false;
+    p->revoke_asked = true;
+    p->revoke_lost = p->revoke_lost || lost;
+    fg_flow_kick(p);
+}
+
+static void on_message(void *arg, struct fg_bus_message *message)
+{
+    struct fg_pipeline *p = arg;
+    p->intake->message(p, message);
+}
+
+static void on_end(void *arg, const struct fg_bus_position *position)
+{
+    struct fg_pipeline *p = arg;
+    p->intake->end(p, position);
+}
+
+/* false: it cannot be opened as things are, and the pipeline fails. */
+static bool open_consumer(struct fg_pipeline *p)
+{
+    static const struct fg_bus_consumer_events events = {
+        .assigned = on_assigned,
+        .revoked = on_revoked,
+        .message = on_message,
+        .end = on_end,
+        .trouble = consumer_trouble,
+    };
+    struct fg_bus_consumer_config config = {.group = p->c.group, .queue_bytes_max = p->c.consumer_queue_bytes};
+    struct fg_error err = FG_ERROR_NULL;
+
+    p->intake->consumer_config(p, &config);
+    p->revoke_asked = p->revoke_lost = p->ever_assigned = p->consumer_paused = false;
+    if (fg_bus_consumer_open(p->c.bus, &config, &events, p, &p->consumer, &err) == 0)
+        return true;
+    p->consumer = NULL;
+    fg_flow_fail(p, "kafka", &err);
+    return false;
+}
+
 bool fg_flow_producer_ready(const struct fg_pipeline *p)
 {
     return p->producer && p->producer_ready && !p->producer_dead;
@@ -240,7 +288,7 @@ static void step_up(struct fg_pipeline *p)
     }
     if (!p->want_run)
         fg_flow_due(p, p->stop_deadline_ms);
-    else if (!p->consumer && !fg_flow_open_consumer(p))
+    else if (!p->consumer && !open_consumer(p))
         return;
     tend_producer(p);
     if (failed && p->now_ms >= p->up_ms + SETTLED_MS) {
@@ -283,51 +331,4 @@ void fg_flow_step_session(struct fg_pipeline *p)
         step_up(p);
     if (p->phase == FG_PHASE_DOWN && !p->want_run)
         forget_troubles(p);
-}
-
-static void on_assigned(void *arg, const struct fg_bus_position *partitions, size_t n)
-{
-    fg_flow_given(arg, partitions, n);
-}
-
-static void on_revoked(void *arg, const struct fg_bus_position *partitions, size_t n, bool lost)
-{
-    struct fg_pipeline *p = arg;
-    p->is_given = false;
-    p->revoke_asked = true;
-    p->revoke_lost = p->revoke_lost || lost;
-    fg_flow_kick(p);
-}
-
-static void on_message(void *arg, struct fg_bus_message *message)
-{
-    struct fg_pipeline *p = arg;
-    p->intake->message(p, message);
-}
-
-static void on_end(void *arg, const struct fg_bus_position *position)
-{
-    struct fg_pipeline *p = arg;
-    p->intake->end(p, position);
-}
-
-bool fg_flow_open_consumer(struct fg_pipeline *p)
-{
-    static const struct fg_bus_consumer_events events = {
-        .assigned = on_assigned,
-        .revoked = on_revoked,
-        .message = on_message,
-        .end = on_end,
-        .trouble = consumer_trouble,
-    };
-    struct fg_bus_consumer_config config = {.group = p->c.group, .queue_bytes_max = p->c.consumer_queue_bytes};
-    struct fg_error err = FG_ERROR_NULL;
-
-    p->intake->consumer_config(p, &config);
-    p->revoke_asked = p->revoke_lost = p->ever_assigned = p->consumer_paused = false;
-    if (fg_bus_consumer_open(p->c.bus, &config, &events, p, &p->consumer, &err) == 0)
-        return true;
-    p->consumer = NULL;
-    fg_flow_fail(p, "kafka", &err);
-    return false;
 }

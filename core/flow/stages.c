@@ -39,21 +39,6 @@ static void run(struct fg_work *work, unsigned worker)
         run_job(w->set, &w->jobs[i], worker);
 }
 
-/* What a slot's record became: they go to the sink, or are its results. */
-void fg_flow_slot_items(struct fg_slot *slot, struct fg_record **records, size_t n)
-{
-    slot->items = fg_calloc(n, sizeof(*slot->items));
-    slot->n_items = n;
-    for (size_t i = 0; i < n; i++)
-        slot->items[i] = (struct fg_item){.slot = slot, .record = records[i]};
-    if (slot->batch->p->c.sink) {
-        slot->n_open = n;
-        slot->state = FG_SLOT_SINK;
-    } else {
-        fg_flow_slot_settled(slot);
-    }
-}
-
 static void retry(struct fg_slot *slot, const struct fg_flow_job *job)
 {
     struct fg_pipeline *p = slot->batch->p;
