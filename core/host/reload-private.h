@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of the reload share. */
+/*
+ * What the files of the reload share. Loop thread only.
+ *
+ * A run owns all that is new until the swap; there each thing goes over to the process, and its member here is NULL.
+ * What is left at the end was not used, and fg_reload_drop() lets it go. The configuration before stays, with its
+ * Kafka, as long as the probation, which owns it.
+ */
 #pragma once
 
 #include "base/buf.h"
@@ -39,7 +45,7 @@ struct fg_reload_run;
 struct fg_reload_pipeline {
     struct fg_reload_run *run;
     const struct fg_diff_pipeline *d; /* in the run's diff */
-    struct fg_process_pipeline *live; /* borrowed; NULL: an added one */
+    struct fg_process_pipeline *live; /* borrowed; NULL: an added one, before the swap */
     struct fg_process_pipeline *made; /* owned until it runs; NULL: none */
     struct fg_lineup *lineup;         /* owned until it is swapped in; NULL: none */
     uint64_t began_ns;                /* of the pause */
@@ -141,7 +147,7 @@ struct fg_reload {
 
 /* reload.c */
 void fg_reload_phase(struct fg_reload_run *run, enum fg_reload_phase phase); /* the one before has ended */
-void fg_reload_end(struct fg_reload_run *run, enum fg_reload_result result); /* frees it */
+void fg_reload_end(struct fg_reload_run *run, enum fg_reload_result result); /* tells all who wait, frees it */
 void fg_reload_back(struct fg_reload *reload, struct fg_config *before, struct fg_kafka *kafka); /* takes both over */
 void fg_reload_watch(struct fg_reload *reload, const struct fg_config *config); /* @config: whose files */
 
@@ -149,15 +155,16 @@ void fg_reload_watch(struct fg_reload *reload, const struct fg_config *config); 
 int fg_reload_dry_check(const struct fg_reload *reload, struct fg_slice text, struct fg_error *err);
 
 /* reload-build.c */
-int fg_reload_build(struct fg_reload_run *run, struct fg_error *err);
+int fg_reload_build(struct fg_reload_run *run, struct fg_error *err); /* negative: some may be built, see below */
 void fg_reload_drop(struct fg_reload_run *run); /* what was built and is not used */
 
 /* reload-swap.c */
 void fg_reload_swap(struct fg_reload_run *run); /* ends by fg_reload_end() */
 
 /* reload-probation.c */
+/* Takes over both. */
 void fg_reload_probation_begin(struct fg_reload_run *run, struct fg_config *before, struct fg_kafka *kafka);
-void fg_reload_probation_end(struct fg_reload *reload);
+void fg_reload_probation_end(struct fg_reload *reload); /* lets go of what it kept */
 void fg_reload_probation_pass(struct fg_reload *reload); /* those that have committed are through */
 void fg_reload_probation_look(void *arg); /* from the loop; @arg: the reload */
 

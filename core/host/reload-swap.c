@@ -123,9 +123,11 @@ static void order_pipelines(struct fg_reload_run *run)
             struct fg_reload_pipeline *rp = &run->pipelines[k];
             if (rp->d->new_index != i || rp->d->how == FG_PIPELINE_REMOVED)
                 continue;
-            p->pipelines[n++] = rp->live ? rp->live : rp->made;
-            if (!rp->live)
+            if (rp->d->how == FG_PIPELINE_ADDED) {
+                rp->live = rp->made;
                 rp->made = NULL;
+            }
+            p->pipelines[n++] = rp->live;
         }
     for (size_t k = 0; k < run->diff.n_pipelines; k++)
         if (run->pipelines[k].d->how == FG_PIPELINE_REMOVED)
@@ -218,7 +220,6 @@ static void begin_pipeline(struct fg_reload_pipeline *rp)
         one_done(rp);
         break;
     case FG_PIPELINE_ADDED:
-        rp->live = fg_process_pipeline_find(run->reload->process, rp->d->name);
         fg_process_pipeline_start(rp->live);
         rp->drained = true;
         one_done(rp);

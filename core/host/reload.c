@@ -145,6 +145,18 @@ static bool has_work(const struct fg_process *p, const struct fg_config *c)
     return any;
 }
 
+/* Until the swap nothing that runs is touched; from there on there is no way back but another reload. */
+static void go_live(struct fg_reload_run *run)
+{
+    struct fg_error err = FG_ERROR_NULL;
+
+    fg_reload_phase(run, FG_RELOAD_BUILD);
+    if (fg_reload_build(run, &err) < 0)
+        refuse(run, &err);
+    else
+        fg_reload_swap(run);
+}
+
 static void compare(struct fg_reload_run *run)
 {
     struct fg_process *p = run->reload->process;
@@ -163,15 +175,10 @@ static void compare(struct fg_reload_run *run)
         refuse(run, &err);
         return;
     }
-    if (run->dry) {
+    if (run->dry)
         fg_reload_end(run, FG_RELOAD_WOULD_DO);
-        return;
-    }
-    fg_reload_phase(run, FG_RELOAD_BUILD);
-    if (fg_reload_build(run, &err) < 0)
-        refuse(run, &err);
     else
-        fg_reload_swap(run);
+        go_live(run);
 }
 
 static void load(struct fg_reload_run *run)
