@@ -8,22 +8,35 @@ import check_headers
 import check_layers
 import check_metrics
 import check_text
+import check_ways
 from tree import Tree
 
 SPDX = "/* SPDX-License-Identifier: Apache-2.0 */\n"
 LONG_BODY = "    x();\n" * 70
 
+THREADS = "\n| thread | does |\n|---|---|\n| loop | `f()` |\n| workers (some) | x |\n\n"
+
+
+def way(*steps):
+    """A page's block with the way of these lines."""
+    return "```way\n" + "".join(step + "\n" for step in steps) + "```\n"
+
+
 GOOD = {
     "ARCHITECTURE.md": "| folder | may include |\n|---|---|\n| `core/include/fragua/` | – |\n"
-                       "| `core/base/` | `fragua/` |\n| `core/net/` | `fragua/` `core/base/` `<uv.h>` |\n",
+                       "| `core/base/` | `fragua/` |\n| `core/net/` | `fragua/` `core/base/` `<uv.h>` |\n" + THREADS +
+                       way("loop net/way.c  f() -> g()  text", "loop sink-x/x.c  => h()"),
     "core/include/fragua/error.h": SPDX + "#pragma once\nint fg_e(void);\n",
     "core/base/buf.h": SPDX + "#pragma once\n#include <stddef.h>\nsize_t fg_buf(void);\n",
     "core/net/http.c": SPDX + '#include "base/buf.h"\n#include <fragua/error.h>\n/* never sprintf( */\n'
                        'static int f(int x_assert)\n{\n    return x_assert; /* "strcpy(" */\n}\n',
     "core/net/metric.c": SPDX + 'struct decl d = {"x_total",\n FG_METRIC_TYPE_COUNTER, "help"};\n',
     "docs/metrics.md": "| metric | type | labels | meaning |\n|---|---|---|---|\n| `x_total` | counter | | x |\n",
+    "core/net/way.c": SPDX + "/* i() */\nvoid g(void);\n\nvoid g(void)\n{\n    later(k);\n    ops->take(1);\n}\n\n"
+                             "static void k(int x)\n{\n}\n\nint f(int (*p)(int))\n{\n    g();\n}\n",
     "plugins/sink-x/x.h": SPDX + "#pragma once\n",
-    "plugins/sink-x/x.c": SPDX + '#include <fragua/error.h>\n#include "x.h"\n',
+    "plugins/sink-x/x.c": SPDX + '#include <fragua/error.h>\n#include "x.h"\nstatic int h(void)\n{\n}\n'
+                                 'static const struct ops o = { .take = h };\n',
 }
 
 # (what is wrong, module, file, its contents, a part of the message)
@@ -56,6 +69,30 @@ FAULTS = [
     ("a row without a metric", check_metrics, "core/net/metric.c", SPDX, "nothing declares `x_total`"),
     ("a metric of another type", check_metrics, "core/net/metric.c",
      SPDX + 'struct decl d = {"x_total", FG_METRIC_TYPE_GAUGE, "help"};\n', "is called a counter"),
+    ("a way through a function that is not there", check_ways, "ARCHITECTURE.md",
+     THREADS + way("loop net/way.c  f() -> gone()"), "defines no function gone()"),
+    ("a way through one that is only mentioned", check_ways, "ARCHITECTURE.md",
+     THREADS + way("loop net/way.c  later()"), "defines no function later()"),
+    ("a way through a file that is not there", check_ways, "ARCHITECTURE.md",
+     THREADS + way("loop net/no.c  f()"), "there is no core/net/no.c"),
+    ("an arrow without a call", check_ways, "ARCHITECTURE.md",
+     THREADS + way("loop net/way.c  f() -> k()"), "does not call k()"),
+    ("an arrow without a call on another line", check_ways, "ARCHITECTURE.md",
+     THREADS + way("loop net/way.c  k()", "loop net/way.c  -> g()"), "does not call g()"),
+    ("a call by a pointer that nobody has", check_ways, "ARCHITECTURE.md",
+     THREADS + way("loop net/way.c  k() => f()"), "does not come to f()"),
+    ("a table that the caller does not use", check_ways, "core/net/way.c",
+     GOOD["core/net/way.c"].replace("ops->take(1)", "ops->other(1)"), "does not come to h()"),
+    ("a call that is gone from the source", check_ways, "core/net/way.c",
+     GOOD["core/net/way.c"].replace("    g();\n", "    /* g() */\n"), "does not call g()"),
+    ("a plain call to another thread", check_ways, "ARCHITECTURE.md",
+     THREADS + way("loop net/way.c  f()", "worker net/way.c  -> g()"), "leaves the thread"),
+    ("a thread that the table lacks", check_ways, "ARCHITECTURE.md",
+     THREADS + way("lane net/way.c  f()"), '"lane" is no thread'),
+    ("a way that cannot be read", check_ways, "ARCHITECTURE.md",
+     THREADS + way("loop net/way.c  f() - g()"), "not of the form"),
+    ("a page that speaks of a function that is not there", check_ways, "ARCHITECTURE.md",
+     THREADS + "`gone()`\n" + way("loop net/way.c  f()  as `lost()`"), "no function lost()"),
     ("an unfinished mark", check_text, "README.md", "TO" "DO: more\n", "finish it"),
 ]
 
@@ -82,6 +119,6 @@ def cases(_):
         problems = run(module, {**GOOD, path: text})
         if not any(part in problem for problem in problems):
             missed.append(f"{module.__name__} did not find {what}; it said {problems}")
-    modules = (check_layers, check_headers, check_c, check_text, check_metrics)
+    modules = (check_layers, check_headers, check_c, check_text, check_metrics, check_ways)
     false_alarms = [f"{module.__name__}: {problem}" for module in modules for problem in run(module, GOOD)]
     return [("the checks find what is planted", missed), ("the checks find nothing in a good tree", false_alarms)]
