@@ -62,11 +62,12 @@ struct fg_bus_outgoing {
     int32_t partition; /* -1: by key (murmur2, as Java clients; no key: any) */
 };
 
+/* Copied by open, with what it points to. */
 struct fg_bus_consumer_config {
-    const char *group;          /* NULL: no group; positions come by fg_bus_consumer_assign() alone */
+    const char *group;          /* NULL: no group; positions come by consumer_assign() alone */
     /*
      * Array of n_topics to subscribe to; unused without group. None with a group: it is not joined, positions come by
-     * fg_bus_consumer_assign(), and only its offsets are used. Who may commit them is then up to a transactional id.
+     * consumer_assign(), and only its offsets are used. Who may commit them is then up to a transactional id.
      */
     const char *const *topics;
     size_t n_topics;
@@ -77,8 +78,9 @@ struct fg_bus_consumer_config {
     uint32_t session_timeout_ms; /* 0: 6 s, or what the user's properties say */
 };
 
+/* What the callbacks are given is borrowed for the call, but for a message. All within the bus's turn of the loop. */
 struct fg_bus_consumer_events {
-    /* These partitions are the whole assignment now. Answer by fg_bus_consumer_assign(), now or later. */
+    /* These partitions are the whole assignment now. Answer by consumer_assign(), now or later. */
     void (*assigned)(void *arg, const struct fg_bus_position *partitions, size_t n);
     /*
      * The assignment ends. Answer by consumer_unassign() after the last commit for it; until then the group waits,
@@ -91,6 +93,7 @@ struct fg_bus_consumer_events {
     void (*trouble)(void *arg, const struct fg_error *err);
 };
 
+/* Copied by open, with what it points to. */
 struct fg_bus_producer_config {
     const char *transactional_id;   /* NULL: idempotent only */
     uint32_t transaction_timeout_ms; /* 0: 10 s, or what the user's properties say */
@@ -147,6 +150,7 @@ enum fg_bus_outcome {
      */
     FG_BUS_DEAD,
 };
+/* Once for each publish. What it is given is borrowed for the call; so are the answers below. */
 typedef void (*fg_bus_published_cb)(void *arg, enum fg_bus_outcome outcome, const struct fg_error *err);
 typedef void (*fg_bus_positions_cb)(void *arg, const struct fg_bus_position *positions, size_t n,
                                     const struct fg_error *err);
@@ -234,7 +238,8 @@ static inline int fg_bus_producer_open(struct fg_bus *bus, const struct fg_bus_p
 }
 
 /*
- * The rest is called through the implementation that a handle came from; `bus` is the one that opened it.
+ * The rest is called through the implementation that a handle came from; `bus` is the one that opened it. A handle is
+ * the opener's until its close, which takes it over. Arrays of positions and names are copied; only a publish borrows.
  *
  * consumer_assign     start reading these partitions, each at its position; the whole assignment
  * consumer_unassign   stop reading; messages under way are dropped

@@ -2,7 +2,8 @@
 /*
  * Which records of a partition have been dealt with one by one: all before an offset, and ranges beyond it.
  *
- * As text the ranges are "12-15,18", ascending, which goes beside a group's committed offset.
+ * As text the ranges are "12-15,18", ascending, which goes beside a group's committed offset. Nothing here is shared:
+ * an account is for the thread of its owner.
  */
 #pragma once
 

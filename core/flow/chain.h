@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One record through all transforms of a pipeline: what the flow does on its workers, and a replay too. */
+/*
+ * One record through all transforms of a pipeline: what the flow does on its workers, and a replay too. On the thread
+ * that has the stages' instances, a worker as a rule; records are for any thread.
+ */
 #pragma once
 
 #include "flow/pipeline.h"
@@ -12,12 +15,13 @@ struct fg_emit {
     bool too_many;
 };
 
-void fg_emit_deinit(struct fg_emit *emit);
+void fg_emit_deinit(struct fg_emit *emit); /* drops the references; all zeroes again */
 /*
  * fg_chain_run() - apply transforms in order, each to what the one before made
  * @transforms: array of n
  * @worker: which of each stage's instances; the caller is that worker, or holds all of them
- * @ret: what comes out, in order; empty unless FG_KEEP
+ * @in: borrowed
+ * @ret: what comes out, in order; empty unless FG_KEEP. The caller's, freed by fg_emit_deinit()
  * @ret_stage: the transform at which it ended, or the last
  * @err: set with FG_DEAD and FG_RETRY
  */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the flow needs of the process around it: time, timers, workers, chance. The host makes one on libuv and threads;
- * a simulation makes one where time is a number and workers run in turn, so one seed is one run.
+ * a simulation makes one where time is a number and workers run in turn, so one seed is one run. Loop thread only, but
+ * for run().
  */
 #pragma once
 
@@ -20,8 +21,8 @@ struct fg_work {
 };
 
 struct fg_env_ops {
-    struct fg_env_timer *(*timer_new)(struct fg_env *env, fg_timer_cb cb, void *arg); /* never NULL */
-    void (*timer_start)(struct fg_env_timer *timer, uint64_t after_ms);
+    struct fg_env_timer *(*timer_new)(struct fg_env *env, fg_timer_cb cb, void *arg); /* the caller's; never NULL */
+    void (*timer_start)(struct fg_env_timer *timer, uint64_t after_ms); /* once; anew if it runs already */
     void (*timer_stop)(struct fg_env_timer *timer);
     void (*timer_free)(struct fg_env_timer *timer);           /* NULL allowed; in its own callback too */
     void (*submit)(struct fg_env *env, struct fg_work *work); /* run and done both happen, in any order among works */

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A dead letter as what it is about: who gave it up, why, and where it came from; and choosing among letters. */
+/*
+ * A dead letter as what it is about: who gave it up, why, and where it came from; and choosing among letters. Looks at
+ * what it is given, keeps nothing: for any thread.
+ */
 #pragma once
 
 #include "bus/bus.h"
 
-/* Slices point into the record. Empty: the header is missing. */
+/* Slices point into the record, which must outlive it. Empty: the header is missing. */
 struct fg_letter {
     const char *topic; /* where the letter is; borrowed */
     int32_t partition;

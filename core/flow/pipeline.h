@@ -82,7 +82,10 @@ struct fg_pipeline_config {
     const char *dead_topic; /* NULL: no dead letters: a record that cannot be handled fails the pipeline */
     unsigned attempts;      /* for one record at one stage, >= 1 */
     uint32_t retry_base_ms, retry_cap_ms; /* full jitter; 0: 200 ms, 30 s */
-    /* Tells that state or trouble changed, for the log, the API and readiness. Optional. */
+    /*
+     * Tells that state or trouble changed, for the log, the API and readiness. Optional. From within the flow's own
+     * turn: the pipeline may be looked at and switched there, not freed.
+     */
     void (*changed)(void *arg, struct fg_pipeline *pipeline);
     void *arg;
 };
@@ -150,7 +153,7 @@ struct fg_pipeline_status {
     enum fg_pipeline_state state;
     bool ready;                     /* running, paused or troubled with its handles open and its first assignment had */
     struct fg_error trouble;        /* code FG_E_NONE: none */
-    const char *trouble_node;       /* "" none; "kafka", "source", "sink", ... */
+    const char *trouble_node;       /* borrowed; "" none; "kafka", "source", "sink", ... */
     int64_t trouble_since_ms;       /* Unix time; 0: none */
     unsigned attempt;               /* of what is being tried again */
     int64_t next_attempt_ms;        /* Unix time; 0: none */
@@ -162,8 +165,11 @@ struct fg_pipeline_status {
 };
 void fg_pipeline_status(const struct fg_pipeline *pipeline, struct fg_pipeline_status *ret);
 
-/* The plugin-facing calls of struct fg_services, as they are. */
-void fg_emit_add(struct fg_emit *emit, struct fg_record *record);
+/*
+ * The plugin-facing calls of struct fg_services, as they are; who owns what is said there (fragua/host.h). None calls a
+ * plugin back from inside.
+ */
+void fg_emit_add(struct fg_emit *emit, struct fg_record *record); /* [the worker that applies] */
 void fg_batch_add(struct fg_batch *batch, struct fg_record *record);
 void fg_batch_cursor(struct fg_batch *batch, const struct fg_cursor *cursor);
 void fg_batch_submit(struct fg_batch *batch);

@@ -13,7 +13,7 @@
  */
 int fg_record_new(struct fg_budget *budget, const struct fg_record_spec *spec, bool must, struct fg_record **ret,
                   struct fg_error *err);
-/* Takes over the message; slices point into it. */
+/* Takes over the message; slices point into it. Charged over the limit if it must be: it is here already. */
 struct fg_record *fg_record_from_message(struct fg_budget *budget, struct fg_bus_message *message);
 /*
  * Takes over malloc'ed bytes as a record's value, and the charge that was made for them. What that is more than their

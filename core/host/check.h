@@ -44,7 +44,7 @@ struct fg_check_result {
  * The other process gets none of this one's descriptors and signal settings, is in a session of its own, writes to the
  * same stderr, and ends with this one if it calls fg_check_bind(), as `fragua validate` does.
  *
- * Return: 0, or negative when no process could be started.
+ * Return: 0 and *ret, borrowed until done() or gone(); negative when no process could be started.
  */
 int fg_check_start(const struct fg_check_config *config, void (*done)(void *arg, const struct fg_check_result *result),
                    void *arg, struct fg_check **ret, struct fg_error *err);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The pipeline file, typed: what interfaces.md and docs/configuration.md describe, with each node's plugin loaded. */
+/*
+ * The pipeline file, typed: what docs/configuration.md describes, with each node's plugin loaded. Loop thread only.
+ * What points into a config lives as long as the config; who needs it longer takes a reference.
+ */
 #pragma once
 
 #include "conf/options.h"
@@ -149,14 +152,15 @@ struct fg_config {
  * @plugins: where plugins are
  * @faults: initialised by the caller; all that is wrong is appended
  *
- * Return: 0 and one reference, or negative with faults. Nothing is connected, started, or listened on.
+ * Return: 0 and one reference, or negative with faults. Nothing is connected, started, or listened on. Blocks for as
+ * long as the files take; code of the plugins runs in it.
  */
 int fg_config_load(const char *path, struct fg_slice text, const char *const *sets, size_t n_sets,
                    const struct fg_plugin_path *plugins, struct fg_config **ret, struct fg_conf_faults *faults);
 struct fg_config *fg_config_ref(struct fg_config *config);
 /* Drops one reference; the last frees it. NULL allowed; returns NULL. */
 struct fg_config *fg_config_free(struct fg_config *config);
-/* Every secret text in it, for the log to blank. */
+/* Every secret text in it, for the log to blank; cb() within the call, texts are borrowed for it. */
 void fg_config_secrets(const struct fg_config *config, fg_write_cb cb, void *arg);
 /*
  * The files that a change of concerns the config, absolute, sorted, each once: the file itself (not stdin), every

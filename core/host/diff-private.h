@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which keys differ between two maps of options, by their values: what diff.c is told by diff-values.c. */
+/*
+ * Which keys differ between two maps of options, by their values: what diff.c is told by diff-values.c. Loop thread
+ * only.
+ */
 #pragma once
 
 #include "host/config.h"
@@ -15,7 +18,7 @@ struct fg_diff_keys {
     size_t n;
 };
 
-/* One side of the comparison. */
+/* One side of the comparison. All borrowed for the call. */
 struct fg_diff_side {
     const struct fg_option *table; /* NULL: no options */
     const void *values;            /* the struct that was filled by it; NULL: no options */
@@ -23,7 +26,7 @@ struct fg_diff_side {
     const struct fg_digests *digests;
 };
 
-void fg_diff_keys_deinit(struct fg_diff_keys *keys);
+void fg_diff_keys_deinit(struct fg_diff_keys *keys); /* repeatable */
 /*
  * Appends every key whose value differs. What was left out has its default's value. Tables of two builds of a plugin
  * may differ: a key counts where the files say something else, a default that changed does not.

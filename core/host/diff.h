@@ -5,6 +5,7 @@
  * Nothing here reads a file, starts or stops anything: both configs are loaded, what their options name on the disk was
  * hashed while they were loaded. Line numbers, comments and the order of a map's keys are no difference; nor is the
  * order of pipelines. A pipeline is known by its name: one that is called otherwise is a removed one and an added one.
+ * Loop thread only; a diff borrows from both configs.
  */
 #pragma once
 

@@ -4,7 +4,7 @@
  *
  * Certificates and keys are changed in place, under the same path; so that a later load can tell, the hash of each is
  * kept. It is taken before anybody else reads the file: a change in between shows as a change the next time, never as
- * none.
+ * none. Loop thread only; adding reads files, so it blocks for as long as they take.
  */
 #pragma once
 
@@ -25,11 +25,11 @@ struct fg_digests {
     size_t n_files;
 };
 
-void fg_digests_deinit(struct fg_digests *digests);
+void fg_digests_deinit(struct fg_digests *digests); /* repeatable */
 /* Every path option of a filled struct, groups in it too: hashed, unless it is known already, and one of the files. */
 void fg_digests_add_options(struct fg_digests *digests, const struct fg_option *table, const void *values);
-/* One more of the files, not hashed. */
+/* One more of the files (copied), not hashed. */
 void fg_digests_add_file(struct fg_digests *digests, const char *path);
-void fg_digests_end(struct fg_digests *digests);
-/* What the path of an option held; NULL: it is none of them. */
+void fg_digests_end(struct fg_digests *digests); /* after the last one: sorts */
+/* What the path of an option held, borrowed; NULL: it is none of them. */
 const char *fg_digests_content(const struct fg_digests *digests, const char *path);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The flow's environment (flow/env.h) on libuv timers and a pool of worker threads. */
+/* The flow's environment (flow/env.h) on libuv timers and a pool of worker threads. Loop thread only, but for run(). */
 #pragma once
 
 #include <uv.h>
@@ -13,7 +13,10 @@ int fg_env_uv_new(uv_loop_t *loop, const struct fg_clock *clock, unsigned worker
                   struct fg_error *err);
 /* How many threads an option of @workers comes to. */
 unsigned fg_env_uv_workers(unsigned workers);
-/* After the last work is done and all timers are freed: ends the threads; closed(arg) when the handles are gone. */
+/*
+ * After the last work is done and all timers are freed: ends the threads, and waits for that; closed(arg) from the
+ * loop, when the handles and the memory are gone.
+ */
 void fg_env_uv_close(struct fg_env *env, fg_done_cb closed, void *arg);
 /*
  * fg_env_uv_resize() - another number of worker threads, while works are under way

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of the loader share. */
+/* What the files of the loader share. Loop thread only. */
 #pragma once
 
 #include "host/loader.h"
@@ -22,13 +22,13 @@ struct fg_plugin_image {
 int fg_plugin_image_take(const char *path, const char *name, bool root_only, unsigned ways,
                          struct fg_plugin_image *ret, struct fg_error *err);
 
-/* Opens a plugin file that belongs to root alone, with all folders above it; negative: says what is wrong. */
+/* Opens a plugin file that belongs to root alone, with all folders above it. Return: its descriptor, or negative. */
 int fg_plugin_open_of_root(const char *path, const char *name, struct fg_error *err);
 
 /* A shared object of this machine with nothing missing at its end: dlopen() of one cut off ends the process. */
 int fg_plugin_check_elf(struct fg_slice bytes, const char *path, struct fg_error *err);
 
-/* Whether a descriptor is one that this program can use; fills in ret. */
+/* Whether what a plugin exports is of this ABI and whole; 0: *ret is a copy of it, what its ABI lacks is zero. */
 int fg_plugin_handshake(const struct fg_plugin *found, const char *name, struct fg_plugin *ret, struct fg_error *err);
 
 /* kind.c */

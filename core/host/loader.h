@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Plugin files: finding, loading, and the handshake that keeps a wrong one out. */
+/*
+ * Plugin files: finding, loading, and the handshake that keeps a wrong one out. Loop thread only; loading reads files
+ * and runs what a plugin does when it is loaded, so it blocks for as long as that takes.
+ */
 #pragma once
 
 #include "fragua/plugin.h"
@@ -73,5 +76,5 @@ struct fg_plugin_file {
 int fg_plugin_load(const struct fg_plugin_path *path, const char *name, const char *sha256,
                    struct fg_plugin_file **ret, struct fg_error *err);
 struct fg_plugin_file *fg_plugin_file_ref(struct fg_plugin_file *file);
-struct fg_plugin_file *fg_plugin_file_unref(struct fg_plugin_file *file);
+struct fg_plugin_file *fg_plugin_file_unref(struct fg_plugin_file *file); /* the last one unloads it; NULL allowed */
 const char *fg_kind_name(uint32_t kind); /* "source" ...; "unknown" */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* OpenAPI 3.1, made from what the mounted routes declare and nothing else. */
+/* OpenAPI 3.1, made from what the mounted routes declare and nothing else. Loop thread only. */
 #pragma once
 
 #include "base/json.h"

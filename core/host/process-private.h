@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of the process share: its parts, which come and go while it runs.
+ * What the files of the process share: its parts, which come and go while it runs. Loop thread only, but for what
+ * fragua/host.h marks [any thread] in the service table.
+ *
+ * Who owns what: the process its pipelines, controls and server; a pipeline its flow and its lineup; a lineup
+ * references to its nodes; a node its instances, and a reference to its configuration. The flow borrows a lineup's
+ * stages until it says that they are released. What is dropped last ends later, in a callback: a stop of the process
+ * counts parts.
  *
  * Glossary:
  *   node     a place of the file at work: a plugin's instances. It keeps the configuration it was made of
@@ -123,20 +129,20 @@ struct fg_process {
 
 extern const struct fg_services fg_host_services;
 
-/* instance.c */
+/* instance.c: four calls of the plugin, for node.c alone */
 int fg_instance_open(struct fg_instance *instance, struct fg_node *node, struct fg_error *err);
 int fg_instance_start(struct fg_instance *instance, struct fg_error *err);
-/* done() at once where there is nothing to stop. */
+/* done() once, within the call where there is nothing to stop; then close. */
 void fg_instance_stop(struct fg_instance *instance, fg_done_cb done, void *arg);
 void fg_instance_close(struct fg_instance *instance); /* repeatable */
 
 /* node.c */
-/* Opens all instances. @pipeline: NULL for a control plugin. */
+/* Opens all instances. *ret is one reference. @pipeline: NULL for a control plugin. */
 int fg_node_new(struct fg_process *process, struct fg_config *config, struct fg_config_node *c,
                 const struct fg_config_pipeline *pipeline, unsigned n, struct fg_node **ret, struct fg_error *err);
 int fg_node_start(struct fg_node *node, struct fg_error *err); /* repeatable */
 struct fg_node *fg_node_ref(struct fg_node *node);
-/* The last one stops the instances, then closes and frees them. */
+/* The last one stops the instances, then closes and frees them, maybe later. Returns NULL; NULL allowed. */
 struct fg_node *fg_node_unref(struct fg_node *node);
 
 /*
@@ -158,15 +164,16 @@ int fg_lineup_new(struct fg_process *process, struct fg_config *config, struct f
 int fg_lineup_of_transforms(struct fg_process *process, struct fg_config *config, struct fg_config_pipeline *c,
                             bool wanted, unsigned workers, struct fg_lineup **ret, struct fg_error *err);
 int fg_lineup_start(struct fg_lineup *lineup, struct fg_error *err); /* those that are not started yet */
+/* *ret borrows the lineup's stages. */
 void fg_lineup_stages(const struct fg_lineup *lineup, const struct fg_config_pipeline *c, uint32_t stop_ms,
                       struct fg_pipeline_stages *ret);
 /* This flow is the one that its source and sink speak to. NULL: none any more. */
 void fg_lineup_bind(struct fg_lineup *lineup, struct fg_pipeline *flow);
 void fg_lineup_rebase(struct fg_lineup *lineup, struct fg_config *config, struct fg_config_pipeline *c);
-struct fg_lineup *fg_lineup_free(struct fg_lineup *lineup); /* NULL allowed */
+struct fg_lineup *fg_lineup_free(struct fg_lineup *lineup); /* drops the nodes, in order; NULL allowed */
 
 /* process-pipeline.c */
-/* Takes over @lineup, also when it fails. Nothing runs yet. */
+/* Takes over @lineup, also when it fails; takes references to the others. Nothing runs yet. @kafka: NULL: no flow. */
 int fg_process_pipeline_new(struct fg_process *process, struct fg_config *config, struct fg_config_pipeline *c,
                             struct fg_kafka *kafka, struct fg_lineup *lineup, struct fg_process_pipeline **ret,
                             struct fg_error *err);
@@ -177,34 +184,38 @@ void fg_process_pipeline_swap(struct fg_process_pipeline *pp, struct fg_config *
 void fg_process_pipeline_rebase(struct fg_process_pipeline *pp, struct fg_config *config,
                                 struct fg_config_pipeline *c);
 void fg_process_pipeline_start(struct fg_process_pipeline *pp); /* unless an operator has stopped it */
-/* Ends the flow and lets go of its nodes; done(arg) once. */
+/* Ends the flow and lets go of its nodes; done(arg) once, at once where there is no flow. Then free. */
 void fg_process_pipeline_end(struct fg_process_pipeline *pp, bool now, fg_done_cb done, void *arg);
 struct fg_process_pipeline *fg_process_pipeline_free(struct fg_process_pipeline *pp); /* ended ones; NULL allowed */
+/* Borrowed; NULL: none of that name. */
 struct fg_process_pipeline *fg_process_pipeline_find(const struct fg_process *process, const char *name);
 
 /* kafka.c */
 /* Divides limits.memory: sets the queues' sizes, and returns what they come to. */
 size_t fg_process_kafka_bytes(struct fg_process *process, const struct fg_config *config);
-/* *ret is NULL where the file has no Kafka. */
+/* *ret is one reference; NULL where the file has no Kafka. */
 int fg_kafka_new(struct fg_process *process, struct fg_config *config, struct fg_kafka **ret, struct fg_error *err);
 struct fg_kafka *fg_kafka_ref(struct fg_kafka *kafka);     /* NULL allowed */
-struct fg_kafka *fg_kafka_unref(struct fg_kafka *kafka);   /* NULL allowed */
+struct fg_kafka *fg_kafka_unref(struct fg_kafka *kafka);   /* the last one closes the bus; NULL allowed */
 /* What this configuration names and the embedded broker does not have yet. Nothing for a real Kafka. */
 void fg_kafka_make_topics(struct fg_process *process, const struct fg_config *config);
 
 /* server.c */
-/* @ret: NULL where the file has no `http`. */
+/* *ret is the caller's, ended by fg_process_close_server(); NULL where the file has no `http`. */
 int fg_process_open_server(struct fg_process *process, const struct fg_config *config, struct fg_http_server **ret,
                            struct fg_error *err);
+/* For the server that there is; *ret is applied or freed by the caller. */
 int fg_process_prepare_server(struct fg_process *process, const struct fg_config *config,
                               struct fg_http_server_change **ret, struct fg_error *err);
+/* The caller unmounts or retires *ret before it lets go of the node. */
 int fg_process_mount(struct fg_http_server *server, struct fg_node *control, struct fg_http_mount **ret,
                      struct fg_error *err);
+/* Takes it over; NULL allowed. */
 void fg_process_close_server(struct fg_process *process, struct fg_http_server *server, uint64_t within_ms);
 
 /* process.c */
 const char *fg_process_name(struct fg_process *process, const char *name); /* the same text, as long as the process */
-void fg_process_part_gone(struct fg_process *process, enum fg_part part);
+void fg_process_part_gone(struct fg_process *process, enum fg_part part); /* a stop may go on from inside: be done */
 bool fg_process_runs(const struct fg_process *process, const struct fg_config_pipeline *c); /* it is of our role */
 
 /* follow.c */
@@ -213,6 +224,7 @@ void fg_follow_move_all(struct fg_process *process); /* the process has another 
 
 /* events.c */
 bool fg_events_wanted(const struct fg_process *process);
+/* Calls all who listen, within the call; they may stop listening there. */
 void fg_events_tell(struct fg_process *process, const char *event, struct fg_slice data);
 struct fg_events *fg_process_events(struct fg_process *process, fg_event_cb cb, void *arg);
-void fg_events_stop(struct fg_events *events);
+void fg_events_stop(struct fg_events *events); /* ends what fg_process_events() gave; NULL allowed */

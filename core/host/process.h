@@ -55,18 +55,19 @@ int fg_process_start(const struct fg_process_config *config, struct fg_process *
  */
 int fg_process_prepare(const struct fg_process_config *config, bool transforms, struct fg_process **ret,
                        struct fg_error *err);
+/* All borrowed, until the process is stopped. */
 struct fg_bus *fg_process_bus(const struct fg_process *process); /* NULL: the file has no Kafka */
 struct fg_env *fg_process_env(const struct fg_process *process);
 struct fg_budget *fg_process_budget(struct fg_process *process);
-/* The k-th pipeline of the file, of a process prepared with its transforms. */
+/* The k-th pipeline of the file, of a process prepared with its transforms. What *ret points to is the process's. */
 void fg_process_route(const struct fg_process *process, size_t k, struct fg_replay_route *ret);
 /* Drains within limits.stop, or at once; a second call with @now cuts a drain short. stopped(arg) once, then free. */
 void fg_process_stop(struct fg_process *process, bool now, fg_done_cb stopped, void *arg);
-struct fg_process *fg_process_free(struct fg_process *process);
+struct fg_process *fg_process_free(struct fg_process *process); /* stopped ones; NULL allowed; returns NULL */
 
-/* The HTTP server's address, "127.0.0.1:41207"; NULL: there is none. */
+/* The HTTP server's address, "127.0.0.1:41207", borrowed until a reload or the stop; NULL: there is none. */
 const char *fg_process_http_address(const struct fg_process *process);
-/* A report as a control plugin sees it; see enum fg_report. */
+/* A report as a control plugin sees it; see enum fg_report. write() within the call. */
 int fg_process_report(struct fg_process *process, enum fg_report what, const char *name, fg_write_cb write, void *arg,
                       struct fg_error *err);
 int fg_process_pipeline_action(struct fg_process *process, const char *name, enum fg_pipeline_action action,
@@ -82,10 +83,10 @@ int fg_process_dry_run(struct fg_process *process, struct fg_slice text, fg_relo
                        struct fg_error *err);
 void fg_process_reload_forget(struct fg_process *process, void *arg); /* done() with this arg is not called any more */
 bool fg_process_is_ready(const struct fg_process *process);
-/* See struct fg_services::follow. */
+/* See struct fg_services::follow. *ret lives until fg_follow_stop(), or the process's own stop. */
 struct fg_follow *fg_process_follow(struct fg_process *process, const char *topic, int64_t tail, fg_follow_cb cb,
                                     void *arg, struct fg_error *err);
-void fg_follow_stop(struct fg_follow *follow);
+void fg_follow_stop(struct fg_follow *follow); /* cb() is not called any more; NULL allowed */
 
 #define FG_PROBE_MS 10000u /* for all plugins of a file together */
 

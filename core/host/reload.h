@@ -28,6 +28,7 @@ int fg_reload_new(struct fg_process *process, const struct fg_process_origin *or
 void fg_reload_stop(struct fg_reload *reload, fg_done_cb done, void *arg);
 struct fg_reload *fg_reload_free(struct fg_reload *reload); /* NULL allowed */
 
+/* From inside the flow: only noted, for a pipeline on probation. */
 void fg_reload_pipeline_changed(struct fg_reload *reload, const struct fg_process_pipeline *pp,
                                 const struct fg_pipeline_status *status);
 /* FG_REPORT_RELOADS. @name: NULL, or a generation's number. @reload: NULL allowed: none has been. */

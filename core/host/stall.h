@@ -31,7 +31,7 @@ struct fg_stall {
     void *closed_arg;
 };
 
-/* Before the loop runs. @metrics: borrowed; fragua_loop_busy_seconds. Does not keep the loop alive. */
+/* Before the loop runs. @metrics: fragua_loop_busy_seconds. Both borrowed until closed. Keeps no loop alive. */
 void fg_stall_start(struct fg_stall *stall, uv_loop_t *loop, struct fg_metrics *metrics);
 void fg_stall_close(struct fg_stall *stall, fg_done_cb closed, void *arg); /* not started: closed(arg) at once */
 /* Notes that callbacks took so long until now, and so much of the processor. For tests; the loop does it by itself. */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What watch.c asks the file system: which folders matter to a path, and what stands there. Knows no events. */
+/*
+ * What watch.c asks the file system: which folders matter to a path, and what stands there. Knows no events, keeps
+ * nothing; blocks for as long as the file system does. Loop thread only.
+ */
 #pragma once
 
 #include "base/hash.h"

@@ -15,7 +15,7 @@
 #include "base/list.h"
 #include "fragua/host.h"
 
-/* Embed first in a job of your own. */
+/* Embed first in a job of your own. The loop's before post and from done() on, the lane's in between. */
 struct fg_lane_job {
     struct fg_list link;
     void (*run)(struct fg_lane_job *job);  /* [lane] */
@@ -45,7 +45,7 @@ struct fg_lane {
 };
 
 int fg_lane_start(struct fg_lane *lane, uv_loop_t *loop, const struct fg_lane_hooks *hooks); /* 0, or negative */
-void fg_lane_post(struct fg_lane *lane, struct fg_lane_job *job); /* takes it over until done() */
+void fg_lane_post(struct fg_lane *lane, struct fg_lane_job *job); /* takes it over until done(); in order */
 void fg_lane_nudge_loop(struct fg_lane *lane);                    /* [any thread] */
 /*
  * The last job: after its done() the thread ends, and stopped(arg) says that the memory of the lane may be freed.

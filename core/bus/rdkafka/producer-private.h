@@ -4,6 +4,7 @@
 
 #include "bus/rdkafka/rdkafka-private.h"
 
+/* Made and freed on the loop. [committer]: that thread's from open to close; no word: set before, or the loop's. */
 struct fg_bus_producer {
     struct fg_rd_bus *bus; /* first: librdkafka's opaque */
     struct fg_lane lane;   /* the committer */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of this folder share.
+ * What the files of this folder share. Loop thread, but for what says [lane] (the consumer's own thread, or the
+ * committer) or [any thread]; what has no word and touches no struct of a handle, such as lists and messages, is for
+ * any thread.
  *
  * Glossary:
  *   control     a consumer's queue of events about itself: group, errors, statistics
@@ -70,6 +72,7 @@ struct fg_rd_part {
     int64_t next; /* where to go on; may be one of the special ones until something came */
 };
 
+/* The loop's, but where said; what the lane is given to do comes in jobs of its own. */
 struct fg_bus_consumer {
     struct fg_rd_bus *bus;
     struct fg_lane lane;
@@ -167,8 +170,9 @@ int fg_rd_commit_now(struct fg_bus_consumer *c, const rd_kafka_topic_partition_l
  */
 rd_kafka_resp_err_t fg_rd_committed(struct fg_bus_consumer *c, rd_kafka_topic_partition_list_t *list, int timeout_ms);
 void fg_rd_set_metadata(rd_kafka_topic_partition_t *tp, const char *metadata); /* copied; NULL: leaves it as it is */
+/* The caller's, rd_kafka_topic_partition_list_destroy(). */
 rd_kafka_topic_partition_list_t *fg_rd_list(const struct fg_bus_position *positions, size_t n);
-/* Borrowed topics, metadata in the same piece of memory: free the array alone. */
+/* The caller's array; borrowed topics, metadata in the same piece of memory: free the array alone. */
 struct fg_bus_position *fg_rd_positions(const rd_kafka_topic_partition_list_t *list);
 
 /* producer.c */
@@ -184,7 +188,7 @@ struct fg_rd_topic {
     rd_kafka_resp_err_t err;     /* what the brokers say about it */
     int partitions, replication; /* 0: it is not there */
 };
-/* Blocks. The return value is about the question, ret->err about the topic. */
+/* [lane] Blocks. The return value is about the question, ret->err about the topic. */
 rd_kafka_resp_err_t fg_rd_look_up(struct fg_rd_bus *bus, rd_kafka_t *rk, const char *name, int timeout_ms,
                                   struct fg_rd_topic *ret);
 void fg_rd_describe(struct fg_bus *bus, const char *const *names, size_t n, fg_bus_topics_cb done, void *arg);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The bus on a real Apache Kafka, by librdkafka. */
+/* The bus on a real Apache Kafka, by librdkafka. Loop thread; the checks and the version are for any. */
 #pragma once
 
 #include <uv.h>
@@ -27,7 +27,8 @@ struct fg_bus_rdkafka_config {
 /*
  * Reads certificates and checks every setting; connects nowhere. The bus is a snapshot: all of the configuration may be
  * freed after it, and what becomes of the files later changes none of its handles. Several live side by side, and close
- * each for itself. An error names the file that it is about. [loop; blocks for as long as the files take]
+ * each for itself. An error names the file that it is about. Blocks for as long as the files take. *ret is the
+ * caller's, until ops->close().
  */
 int fg_bus_rdkafka_new(const struct fg_bus_rdkafka_config *config, struct fg_bus **ret, struct fg_error *err);
 /* Whether librdkafka knows the property and takes the value, without a bus; for `validate`. */
