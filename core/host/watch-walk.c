@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/pem.h"
 #include "base/str.h"
 #include "host/watch.h"
 
@@ -30,9 +31,7 @@ struct walk {
 
 bool fg_watch_is_certificate(const char *name)
 {
-    struct fg_slice s = fg_slice_of(name);
-
-    return fg_slice_ends(s, (struct fg_slice)FG_SLICE(".crt")) || fg_slice_ends(s, (struct fg_slice)FG_SLICE(".pem"));
+    return fg_pem_is_name(name);
 }
 
 static const char *folder(const struct walk *w)

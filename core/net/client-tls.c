@@ -7,9 +7,7 @@
  * Who renews a certificate writes one file after the other. What is read between is no reason to stop: the last
  * contents that were good serve for up to a minute more.
  */
-#include <dirent.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>
@@ -18,6 +16,7 @@
 #include "base/err.h"
 #include "base/fs.h"
 #include "base/mem.h"
+#include "base/pem.h"
 #include "net/client-private.h"
 
 static void tls_free(struct client_tls *tls)
@@ -55,51 +54,18 @@ void client_tls_drop_all(struct fg_http_client *client)
         retire(fg_container_of(client->tls_sets.next, struct client_tls, link));
 }
 
-static int wanted(const struct dirent *entry)
+static int add_ca(void *arg, const char *path, struct fg_error *err)
 {
-    struct fg_slice name = fg_slice_of(entry->d_name);
-    static const struct fg_slice crt = FG_SLICE(".crt"), pem = FG_SLICE(".pem");
+    struct fg_buf *out = arg;
+    int r;
 
-    return entry->d_name[0] != '.' && (fg_slice_ends(name, crt) || fg_slice_ends(name, pem));
-}
-
-/* All *.crt and *.pem of a folder, one after the other in the order of their names. */
-static int read_folder(const char *folder, struct fg_buf *out, struct fg_error *err)
-{
-    struct dirent **entries = NULL;
-    int n = scandir(folder, &entries, wanted, alphasort), r = 0;
-
-    if (n < 0)
-        return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "cannot read the folder of trusted certificates \"%s\": %s",
-                                     folder, fg_errno_text(errno)));
-    for (int i = 0; i < n; i++) {
-        struct fg_buf path = FG_BUF_INIT(4096);
-        fg_buf_printf(&path, "%s/%s", folder, entries[i]->d_name);
-        if (r == 0)
-            r = path.failed ? fg_raise(fg_error_set(err, FG_E_LIMIT, 0, "the path of a file in \"%s\" is too long",
-                                                    folder))
-                            : fg_read_file(path.data, TLS_FILE_BYTES_MAX, out, err);
-        fg_buf_add_char(out, '\n'); /* the next file begins on a line of its own */
-        fg_buf_deinit(&path);
-        free(entries[i]);
-    }
-    free(entries);
+    if (out->len)
+        fg_buf_add_char(out, '\n'); /* each file begins on a line of its own */
+    r = fg_read_file(path, TLS_FILE_BYTES_MAX, out, err);
     if (r == 0 && out->failed)
-        r = fg_raise(fg_error_set(err, FG_E_LIMIT, 0, "the certificates in \"%s\" are more than %d bytes", folder,
-                                  TLS_CA_BYTES_MAX));
-    if (r == 0 && n == 0)
-        r = fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "no *.crt or *.pem in the folder of trusted certificates "
-                                  "\"%s\"", folder));
+        r = fg_raise(fg_error_set(err, FG_E_LIMIT, 0, "the trusted certificates are more than %d bytes with \"%s\"",
+                                  TLS_CA_BYTES_MAX, path));
     return r;
-}
-
-static int read_ca(const char *path, struct fg_buf *out, struct fg_error *err)
-{
-    struct stat st;
-
-    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-        return read_folder(path, out, err);
-    return fg_read_file(path, TLS_FILE_BYTES_MAX, out, err);
 }
 
 static int read_all(struct client_tls *tls, struct fg_error *err)
@@ -110,7 +76,7 @@ static int read_all(struct client_tls *tls, struct fg_error *err)
     tls->certificate_pem = FG_BUF_INIT(TLS_FILE_BYTES_MAX);
     tls->key_pem = FG_BUF_INIT(TLS_FILE_BYTES_MAX);
     if (tls->ca)
-        r = read_ca(tls->ca, &tls->ca_pem, err);
+        r = fg_pem_each("trusted certificates", tls->ca, add_ca, &tls->ca_pem, err);
     if (r == 0 && tls->certificate)
         r = fg_read_file(tls->certificate, TLS_FILE_BYTES_MAX, &tls->certificate_pem, err);
     if (r == 0 && tls->key)

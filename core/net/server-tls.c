@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* TLS of the server: OpenSSL between two memory BIOs, so that the socket stays libuv's. TLS 1.2 and 1.3. */
-#include <dirent.h>
 #include <openssl/err.h>
 #include <stdlib.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/err.h"
 #include "base/hash.h"
-#include "base/str.h"
+#include "base/pem.h"
 #include "net/server-private.h"
 
 /* TLS 1.2: forward secrecy and AEAD only. 1.3 has nothing weaker. */
@@ -51,11 +50,15 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
                : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
-static int load_ca_file(SSL_CTX *ctx, const char *path, struct fg_error *err)
+static int load_ca_file(void *arg, const char *path, struct fg_error *err)
 {
+    SSL_CTX *ctx = arg;
     STACK_OF(X509_NAME) * names;
     int n;
 
+    if (access(path, R_OK) < 0) /* OpenSSL would only say that it did not work */
+        return fg_raise(
+            fg_error_set(err, FG_E_CONFIG, 0, "cannot use the client CA \"%s\": %s", path, fg_errno_text(errno)));
     if (SSL_CTX_load_verify_locations(ctx, path, NULL) != 1)
         return raise_ssl(err, "client CA", path);
     names = SSL_load_client_CA_file(path);
@@ -75,43 +78,10 @@ static int load_ca_file(SSL_CTX *ctx, const char *path, struct fg_error *err)
     return 0;
 }
 
-static int load_ca_folder(SSL_CTX *ctx, const char *path, struct fg_error *err)
-{
-    DIR *dir = opendir(path);
-    struct dirent *entry;
-    size_t n = 0;
-    int r = 0;
-
-    if (!dir)
-        return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "cannot read the client CA folder \"%s\": %s", path,
-                                     fg_errno_text(errno)));
-    while (r == 0 && (entry = readdir(dir)) != NULL) {
-        struct fg_slice name = fg_slice_of(entry->d_name);
-        char file[4096];
-
-        if (!fg_slice_ends(name, fg_slice_of(".crt")) && !fg_slice_ends(name, fg_slice_of(".pem")))
-            continue;
-        if (snprintf(file, sizeof(file), "%s/%s", path, entry->d_name) >= (int)sizeof(file))
-            continue;
-        r = load_ca_file(ctx, file, err);
-        n++;
-    }
-    (void)closedir(dir);
-    if (r == 0 && n == 0)
-        return fg_raise(
-            fg_error_set(err, FG_E_CONFIG, 0, "the client CA folder \"%s\" has no .crt or .pem file", path));
-    return r;
-}
-
 static int load_client_ca(SSL_CTX *ctx, const char *path, struct fg_error *err)
 {
-    struct stat st;
-    int r;
+    int r = fg_pem_each("client CA", path, load_ca_file, ctx, err);
 
-    if (stat(path, &st) < 0)
-        return fg_raise(
-            fg_error_set(err, FG_E_CONFIG, 0, "cannot use the client CA \"%s\": %s", path, fg_errno_text(errno)));
-    r = S_ISDIR(st.st_mode) ? load_ca_folder(ctx, path, err) : load_ca_file(ctx, path, err);
     if (r < 0)
         return fg_pass(r);
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);

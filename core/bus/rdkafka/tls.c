@@ -3,7 +3,6 @@
  * Certificates for librdkafka, read from files and folders into memory and checked once, when the bus is made: whatever
  * becomes of the files later, its handles have these. New ones need a new bus.
  */
-#include <dirent.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -11,13 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/fs.h"
 #include "base/mem.h"
+#include "base/pem.h"
 #include "base/str.h"
 #include "bus/rdkafka/rdkafka-private.h"
 
@@ -119,62 +118,28 @@ static int check_key(const struct fg_tls *tls, const char *pem, const char *pass
 
 /* ---- the brokers' authority ---- */
 
-static int is_certificate(const struct dirent *entry)
+static int add_authority(void *arg, const char *path, struct fg_error *err)
 {
-    struct fg_slice name = fg_slice_of(entry->d_name);
+    struct fg_buf *out = arg;
+    size_t start;
+    int r;
 
-    return fg_slice_ends(name, (struct fg_slice)FG_SLICE(".crt")) ||
-           fg_slice_ends(name, (struct fg_slice)FG_SLICE(".pem"));
-}
-
-static int add_authority(const char *path, struct fg_buf *out, struct fg_error *err)
-{
-    size_t start = out->len;
-    int r = fg_read_file(path, FG_RD_PEM_BYTES_MAX, out, err);
-
+    if (out->len)
+        fg_buf_add_char(out, '\n'); /* a file without a line end would run into the next one's first line */
+    start = out->len;
+    r = fg_read_file(path, FG_RD_PEM_BYTES_MAX, out, err);
+    if (r == 0 && out->failed)
+        r = fg_error_set(err, FG_E_LIMIT, 0, "tls.ca: more than %u bytes with \"%s\"", FG_RD_PEM_BYTES_MAX, path);
     if (r == 0 && out->len > start)
         r = check_certificates("tls.ca", path, out->data + start, NULL, err);
     return fg_pass(r);
 }
 
-static int read_folder(const char *path, struct fg_buf *out, struct fg_error *err)
-{
-    struct dirent **entries;
-    int n = scandir(path, &entries, is_certificate, alphasort), r = 0;
-
-    if (n < 0)
-        return fg_error_set(err, FG_E_CONFIG, 0, "tls.ca: cannot read the folder \"%s\": %s", path,
-                            fg_errno_text(errno));
-    if (n == 0)
-        r = fg_error_set(err, FG_E_CONFIG, 0, "tls.ca: no *.crt or *.pem in the folder \"%s\"", path);
-    for (int i = 0; i < n; i++) {
-        FG_CLEANUP(fg_buf_deinit) struct fg_buf file = FG_BUF_INIT(4096);
-        fg_buf_printf(&file, "%s/%s", path, entries[i]->d_name);
-        if (r == 0 && file.failed)
-            r = fg_error_set(err, FG_E_CONFIG, 0, "tls.ca: the path \"%s\" is too long", path);
-        if (r == 0)
-            r = add_authority(file.data, out, err);
-        /* A file without a line end would run into the next one's first line. */
-        if (r == 0)
-            fg_buf_add_char(out, '\n');
-        free(entries[i]);
-    }
-    free(entries);
-    if (r == 0 && out->failed)
-        r = fg_error_set(err, FG_E_LIMIT, 0, "tls.ca: more than %u bytes in \"%s\"", FG_RD_PEM_BYTES_MAX, path);
-    return r;
-}
-
 static int set_authority(rd_kafka_conf_t *conf, const char *path, struct fg_error *err)
 {
     FG_CLEANUP(fg_buf_deinit) struct fg_buf pem = FG_BUF_INIT(FG_RD_PEM_BYTES_MAX);
-    struct stat st;
-    int r;
+    int r = fg_pem_each("tls.ca", path, add_authority, &pem, err);
 
-    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-        r = read_folder(path, &pem, err);
-    else
-        r = add_authority(path, &pem, err);
     if (r < 0)
         return fg_pass(r);
     if (!count(pem.data, BEGIN_CERTIFICATE))
