@@ -72,7 +72,7 @@ static void unreserve(struct fg_slot *slot)
     slot->reserved = 0;
 }
 
-struct fg_slot *fg_flow_batch_add(struct fg_flow_batch *batch, struct fg_record *in)
+static struct fg_slot *slot_new(struct fg_flow_batch *batch, struct fg_record *in)
 {
     struct fg_pipeline *p = batch->p;
     struct fg_slot *slot = fg_calloc(1, sizeof(*slot));
@@ -94,6 +94,14 @@ struct fg_slot *fg_flow_batch_add(struct fg_flow_batch *batch, struct fg_record 
     p->counts.records_in++;
     p->arrived_ms = slot->arrived_ms;
     fg_metric_add(p->m.in, 1);
+    return slot;
+}
+
+struct fg_slot *fg_flow_batch_add(struct fg_flow_batch *batch, struct fg_record *in)
+{
+    struct fg_slot *slot = slot_new(batch, in);
+    struct fg_pipeline *p = batch->p;
+
     if (p->c.n_transforms == 0) {
         struct fg_record *same = fg_record_ref(in);
         fg_flow_slot_items(slot, &same, 1);
@@ -102,6 +110,14 @@ struct fg_slot *fg_flow_batch_add(struct fg_flow_batch *batch, struct fg_record 
         p->n_to_work++;
     }
     fg_flow_kick(p);
+    return slot;
+}
+
+struct fg_slot *fg_flow_batch_add_dead(struct fg_flow_batch *batch, struct fg_record *in, const struct fg_error *err)
+{
+    struct fg_slot *slot = slot_new(batch, in);
+
+    fg_flow_slot_dead(slot, batch->p->c.source->node, 1, err);
     return slot;
 }
 

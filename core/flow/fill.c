@@ -7,8 +7,10 @@
 
 static void fill_free(struct fg_batch *fill)
 {
-    for (size_t i = 0; i < fill->n; i++)
-        fg_record_unref(fill->records[i]);
+    for (size_t i = 0; i < fill->n; i++) {
+        fg_record_unref(fill->records[i].record);
+        free(fill->records[i].dead);
+    }
     free(fill->records);
     fg_flow_moves_free(&fill->moves);
     fill->magic = 0;
@@ -29,14 +31,27 @@ static void mistake(struct fg_pipeline *p, const char *what)
     fg_flow_fail(p, p->c.source->node, &err);
 }
 
-void fg_batch_add(struct fg_batch *batch, struct fg_record *record)
+static void add(struct fg_batch *batch, struct fg_record *record, struct fg_error *dead)
 {
     fg_assert(batch->magic == FG_BATCH_MAGIC);
     if (batch->n == batch->cap) {
         batch->cap = batch->cap ? batch->cap * 2 : 16;
-        batch->records = fg_flow_grow(batch->records, batch->cap, sizeof(struct fg_record *));
+        batch->records = fg_flow_grow(batch->records, batch->cap, sizeof(batch->records[0]));
     }
-    batch->records[batch->n++] = record;
+    batch->records[batch->n++] = (struct fg_fill_record){record, dead};
+}
+
+void fg_batch_add(struct fg_batch *batch, struct fg_record *record)
+{
+    add(batch, record, NULL);
+}
+
+void fg_batch_dead(struct fg_batch *batch, struct fg_record *record, const struct fg_error *err)
+{
+    struct fg_error *dead = fg_calloc(1, sizeof(*dead));
+
+    *dead = *err;
+    add(batch, record, dead);
 }
 
 void fg_batch_cursor(struct fg_batch *batch, const struct fg_cursor *cursor)
@@ -83,8 +98,13 @@ static void take_over(struct fg_pipeline *p, struct fg_batch *fill)
         if (!origin)
             origin = set->key;
     }
-    for (size_t i = 0; i < fill->n; i++)
-        fg_flow_batch_add(batch, fill->records[i])->cursor_key = origin;
+    for (size_t i = 0; i < fill->n; i++) {
+        const struct fg_fill_record *r = &fill->records[i];
+        struct fg_slot *slot =
+            r->dead ? fg_flow_batch_add_dead(batch, r->record, r->dead) : fg_flow_batch_add(batch, r->record);
+        slot->cursor_key = origin;
+        free(r->dead);
+    }
     fill->n = 0;
     p->arrived_ms = fg_env_now_ms(p->env);
 }

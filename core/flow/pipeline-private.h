@@ -185,12 +185,17 @@ struct fg_flow_batch {
 
 #define FG_BATCH_MAGIC 0x46474254u
 
+struct fg_fill_record {
+    struct fg_record *record; /* owned reference */
+    struct fg_error *dead;    /* owned; NULL: it is to be handled */
+};
+
 /* What a source fills. Owned by the source from pull() to submit or cancel. */
 struct fg_batch {
     uint32_t magic;
     struct fg_pipeline *p;      /* NULL: the pipeline is gone */
     bool voided;                /* what is in it does not count any more */
-    struct fg_record **records; /* owned array of n owned references */
+    struct fg_fill_record *records; /* owned array of n */
     size_t n, cap;
     struct fg_list moves;
 };
@@ -486,6 +491,8 @@ struct fg_flow_batch *fg_flow_batch_alloc(struct fg_pipeline *p); /* the caller'
 /* The one that takes slots, the pipeline's; made where there is none. */
 struct fg_flow_batch *fg_flow_batch_open(struct fg_pipeline *p);
 struct fg_slot *fg_flow_batch_add(struct fg_flow_batch *batch, struct fg_record *in); /* takes over the reference */
+/* The same for one that its source gives up: no stage sees it. */
+struct fg_slot *fg_flow_batch_add_dead(struct fg_flow_batch *batch, struct fg_record *in, const struct fg_error *err);
 void fg_flow_batch_free(struct fg_flow_batch *batch); /* with all its slots; lent to nobody any more */
 /* In a step: frees every batch but one that is lent to a publish, which goes with its outcome. */
 void fg_flow_forget(struct fg_pipeline *p);

@@ -172,6 +172,7 @@ void fg_pipeline_status(const struct fg_pipeline *pipeline, struct fg_pipeline_s
 void fg_emit_add(struct fg_emit *emit, struct fg_record *record); /* [the worker that applies] */
 void fg_batch_add(struct fg_batch *batch, struct fg_record *record);
 void fg_batch_cursor(struct fg_batch *batch, const struct fg_cursor *cursor);
+void fg_batch_dead(struct fg_batch *batch, struct fg_record *record, const struct fg_error *err);
 void fg_batch_submit(struct fg_batch *batch);
 void fg_batch_cancel(struct fg_batch *batch, const struct fg_error *err);
 size_t fg_delivery_count(const struct fg_delivery *delivery);

@@ -154,12 +154,19 @@ static struct fg_metric *svc_metric(struct fg_host *host, enum fg_metric_kind ki
     return fg_metric_get(node->process->metrics, &decl, labels, 2);
 }
 
+/* What a source makes waits for room; for more than can ever be free, as with answers over HTTP, it would for ever. */
 static int svc_record_new(struct fg_host *host, const struct fg_record_spec *spec, struct fg_record **ret,
                           struct fg_error *err)
 {
     const struct fg_node *node = instance_of(host)->node;
+    size_t limit = fg_budget_limit(&node->process->budget);
 
-    return fg_record_new(&node->process->budget, spec, node->ops->kind != FG_KIND_SOURCE, ret, err);
+    if (node->ops->kind != FG_KIND_SOURCE)
+        return fg_record_new(&node->process->budget, spec, true, ret, err);
+    if (!spec->parent && spec->view.value.len > limit - limit / 4)
+        return fg_error_set(err, FG_E_LIMIT, 0, "a record of %zu bytes is larger than three quarters of the byte "
+                            "budget: raise limits.memory", spec->view.value.len);
+    return fg_record_new(&node->process->budget, spec, false, ret, err);
 }
 
 static void svc_trouble(struct fg_host *host, const struct fg_error *err)
@@ -296,6 +303,7 @@ const struct fg_services fg_host_services = {
     .reload_forget = svc_reload_forget,
     .events = svc_events,
     .events_stop = fg_events_stop,
+    .batch_dead = fg_batch_dead,
 };
 
 /* "ingest.sink", "http.plugins.1" */

@@ -68,7 +68,7 @@ struct fg_services {
     void (*timer_stop)(struct fg_timer *timer);
     void (*timer_free)(struct fg_timer *timer);
 
-    /* Runs work(arg) on a worker thread, then done(arg) on the loop. Both always run, even while stopping. */
+    /* Runs work(arg) on a worker thread, then done(arg) on the loop. Both always run, also while stopping: always 0. */
     int (*offload)(struct fg_host *host, fg_work_cb work, fg_done_cb done, void *arg);
 
     /* [any thread] The text of a secret, lent until the calling callback returns. It follows rotation. */
@@ -80,8 +80,8 @@ struct fg_services {
     void (*metric_set)(struct fg_metric *metric, double value);
 
     /*
-     * [any thread] Makes a record against the byte budget. A source may be told "no room" (-FG_E_NO_ROOM) and waits
-     * for its next pull(); other kinds always get it, because what was let in must be able to leave.
+     * [any thread] Makes a record against the byte budget. A source may be told "no room" (-FG_E_NO_ROOM) and waits for
+     * its next pull(), or "never" (-FG_E_LIMIT); other kinds always get it: what was let in must be able to leave.
      */
     int (*record_new)(struct fg_host *host, const struct fg_record_spec *spec, struct fg_record **ret,
                       struct fg_error *err);
@@ -100,7 +100,7 @@ struct fg_services {
     /* The source cannot work now (err), or can again (NULL): shown as the pipeline's trouble. */
     void (*trouble)(struct fg_host *host, const struct fg_error *err);
 
-    /* sink: a delivery's records, and their answers; results are taken over; err NULL: delivered */
+    /* sink: a delivery's records, and their answers, from deliver() too; results are taken over; err NULL: delivered */
     size_t (*delivery_count)(const struct fg_delivery *delivery);
     struct fg_record *(*delivery_record)(const struct fg_delivery *delivery, size_t i); /* borrowed */
     void (*delivery_done)(struct fg_delivery *delivery, size_t i, struct fg_record **results, size_t n_results,
@@ -166,6 +166,8 @@ struct fg_services {
     /* control: what happens in the process, until events_stop(); never called from inside another call */
     struct fg_events *(*events)(struct fg_host *host, fg_event_cb cb, void *arg);
     void (*events_stop)(struct fg_events *events); /* NULL allowed */
+    /* source: as batch_add(), but for one that cannot be handled: it becomes a dead letter, no stage sees it */
+    void (*batch_dead)(struct fg_batch *batch, struct fg_record *record, const struct fg_error *err);
 };
 
 /* One for each instance. The host embeds it in a struct of its own. */

@@ -15,7 +15,7 @@ struct fg_tls {
 struct fg_http_request {
     const char *method; /* "GET", "POST", ... */
     const char *url;    /* absolute; http or https; redirects are never followed */
-    const struct fg_header *headers; /* array of n_headers; no CR, LF or NUL */
+    const struct fg_header *headers; /* array of n_headers; RFC 9110's tokens, no control characters, none of framing */
     size_t n_headers;
     struct fg_slice body;
     const struct fg_secret *bearer; /* sent as "Authorization: Bearer ..."; NULL: none */
