@@ -93,11 +93,52 @@ static void item_done(struct fg_item *item)
         fg_flow_slot_dead(slot, slot->dead->node, slot->dead->attempts, &slot->dead->err);
 }
 
-/* Nothing but this record waits for the sink. */
-static bool is_last(const struct fg_pipeline *p)
+static bool same_key(const struct fg_item *a, const struct fg_item *b)
 {
-    return p->n_deliveries == 0 && fg_list_empty(&p->to_sink) && fg_list_empty(&p->sink_retries) &&
-           p->n_to_work == 0 && p->works_out == 0;
+    struct fg_slice key = fg_record_view(a->record)->key;
+
+    return key.len > 0 && fg_slice_eq(key, fg_record_view(b->record)->key);
+}
+
+/* Where the sink keeps the order of a key: one before it is with the sink, or will be tried again. */
+static bool is_held(const struct fg_pipeline *p, const struct fg_item *item)
+{
+    if (!p->sink_limits.key_order)
+        return false;
+    for (const struct fg_list *l = p->deliveries.next; l != &p->deliveries; l = l->next) {
+        const struct fg_delivery *d = fg_container_of(l, struct fg_delivery, link);
+        for (size_t i = 0; i < d->n; i++)
+            if (d->entries[i].item && same_key(d->entries[i].item, item))
+                return true;
+    }
+    for (const struct fg_list *l = p->sink_retries.next; l != &p->sink_retries; l = l->next)
+        if (same_key(fg_container_of(l, struct fg_item, link), item))
+            return true;
+    return false;
+}
+
+/* Where the sink keeps the order of a key: one before it is in the queue. */
+static bool is_behind(const struct fg_pipeline *p, const struct fg_item *item)
+{
+    for (struct fg_list *l = p->to_sink.next; p->sink_limits.key_order && l != &item->link; l = l->next)
+        if (same_key(item_at(l), item))
+            return true;
+    return false;
+}
+
+/* Whether its answer would tell what is wrong with `item`: one that cannot go before it tells nothing. */
+static bool can_tell(const struct fg_pipeline *p, const struct fg_item *other, const struct fg_item *item)
+{
+    return !p->sink_limits.key_order || !same_key(other, item);
+}
+
+/* Nothing but this record waits for the sink. */
+static bool is_last(const struct fg_pipeline *p, const struct fg_item *item)
+{
+    for (struct fg_list *l = p->to_sink.next; l != &p->to_sink; l = l->next)
+        if (can_tell(p, item_at(l), item))
+            return false;
+    return p->n_deliveries == 0 && fg_list_empty(&p->sink_retries) && p->n_to_work == 0 && p->works_out == 0;
 }
 
 static bool is_suspect(const struct fg_item *item)
@@ -106,12 +147,12 @@ static bool is_suspect(const struct fg_item *item)
 }
 
 /* Nobody waits or is on his way who was not silent before. */
-static bool all_suspect(const struct fg_pipeline *p)
+static bool all_suspect(const struct fg_pipeline *p, const struct fg_item *item)
 {
     if (p->n_to_work || p->works_out)
         return false;
-    for (const struct fg_list *l = p->to_sink.next; l != &p->to_sink; l = l->next)
-        if (!is_suspect(fg_container_of(l, struct fg_item, link)))
+    for (struct fg_list *l = p->to_sink.next; l != &p->to_sink; l = l->next)
+        if (!is_suspect(item_at(l)) && can_tell(p, item_at(l), item))
             return false;
     for (const struct fg_list *l = p->deliveries.next; l != &p->deliveries; l = l->next) {
         const struct fg_delivery *d = fg_container_of(l, struct fg_delivery, link);
@@ -137,7 +178,7 @@ static bool is_outage(const struct fg_pipeline *p, const struct fg_item *item, c
         return false; /* others were answered since the last time: shows where one goes at a time, too */
     if (item->answers_first == p->sink_answers)
         return true;
-    return !is_last(p) && (item->silences < FG_FLOW_SILENCES || !all_suspect(p));
+    return !is_last(p, item) && (item->silences < FG_FLOW_SILENCES || !all_suspect(p, item));
 }
 
 /* @out: it is the sink's trouble, not this record's. */
@@ -289,31 +330,40 @@ static void retries_due(struct fg_pipeline *p)
     }
 }
 
+/* Whose turn it is; NULL: nobody's. */
+static struct fg_item *next_item(struct fg_pipeline *p)
+{
+    for (struct fg_list *l = p->to_sink.next; l != &p->to_sink; l = l->next)
+        if (!is_held(p, item_at(l)))
+            return item_at(l);
+    return NULL;
+}
+
 /*
  * Who asks whether an outage is over: the one that asked least, so that a record which the sink never answers does not
  * hold all others for ever.
  */
-static void choose_probe(struct fg_pipeline *p)
+static struct fg_item *choose_probe(struct fg_pipeline *p, struct fg_item *best)
 {
-    struct fg_item *best = item_at(p->to_sink.next);
-
     for (struct fg_list *l = best->link.next; l != &p->to_sink; l = l->next)
-        if (item_at(l)->silences < best->silences)
+        if (item_at(l)->silences < best->silences && !is_held(p, item_at(l)) && !is_behind(p, item_at(l)))
             best = item_at(l);
-    fg_list_remove(&best->link);
-    fg_list_append(p->to_sink.next, &best->link); /* before the first */
+    return best;
 }
 
-static void send(struct fg_pipeline *p)
+/* A delivery that begins with this item. */
+static void send(struct fg_pipeline *p, struct fg_item *first)
 {
     size_t max = p->probing ? 1 : p->sink_limits.records_max;
     size_t n = 0, bytes = 0;
     struct fg_delivery *d;
     struct fg_list *l;
 
+    fg_list_remove(&first->link);
+    fg_list_append(p->to_sink.next, &first->link); /* before the first */
     for (l = p->to_sink.next; l != &p->to_sink && n < max; l = l->next) {
         size_t more = fg_record_bytes(item_at(l)->record);
-        if (n > 0 && !fg_flow_may_handle(p, item_at(l)->slot))
+        if (n > 0 && (is_held(p, item_at(l)) || is_behind(p, item_at(l)) || !fg_flow_may_handle(p, item_at(l)->slot)))
             break;
         if (n > 0 && (more > p->sink_limits.bytes_max || bytes > p->sink_limits.bytes_max - more))
             break;
@@ -344,14 +394,15 @@ static void send(struct fg_pipeline *p)
 void fg_flow_step_deliver(struct fg_pipeline *p)
 {
     uint64_t end_ns = fg_clock_mono_ns(p->env->clock) + DELIVER_NS;
+    struct fg_item *item;
 
     answered_free(p);
     if (!p->c.sink)
         return;
     release(p);
     retries_due(p);
-    while (!p->fail && p->n_deliveries < p->sink_limits.in_flight_max && !fg_list_empty(&p->to_sink)) {
-        struct fg_slot *slot = item_at(p->to_sink.next)->slot;
+    while (!p->fail && p->n_deliveries < p->sink_limits.in_flight_max && (item = next_item(p)) != NULL) {
+        struct fg_slot *slot = item->slot;
         /* in an outage one record at a time asks whether it is over; the rest is held */
         if (p->outage && p->probing)
             return;
@@ -365,9 +416,7 @@ void fg_flow_step_deliver(struct fg_pipeline *p)
             return;
         }
         p->probing = p->outage;
-        if (p->probing)
-            choose_probe(p);
-        send(p);
+        send(p, p->probing ? choose_probe(p, item) : item);
         if (fg_clock_mono_ns(p->env->clock) >= end_ns) {
             fg_flow_kick(p); /* the rest after a look at the sockets */
             return;

@@ -28,8 +28,8 @@
 #define FG_PLUGIN_MAGIC 0x46524731u /* "FRG1" */
 
 /*
- * The ABI's number and its change list:
- *   1  the first
+ * The ABI's number and its change list. Services at the end of their table, found by its `size`, do not raise it.
+ *   1  the first; then: fg_sink_limits.key_order, batch_dead()
  */
 #define FG_ABI 1u
 
@@ -40,11 +40,11 @@ struct fg_source_ops {
     void (*assign)(void *self, const struct fg_cursor *cursors, size_t n);
     /* These owners are no longer yours: stop at once; a batch that is being filled for them must be cancelled. */
     void (*revoke)(void *self, const struct fg_slice *owners, size_t n);
-    /* The host has room: fill and submit the batch, now or later. One at a time. */
+    /* The host has room: fill and submit the batch, now or later; its records are committed together. One at a time. */
     void (*pull)(void *self, struct fg_batch *batch);
-    /* What was submitted since these cursors did not count: forget it and go on from here. */
+    /* What was submitted since these cursors, and is in an open batch, does not count: cancel that, go on from here. */
     void (*rewind)(void *self, const struct fg_cursor *cursors, size_t n);
-    /* Names every cursor key there is ("<owner>/<rest>"), those of other replicas too. */
+    /* Names every cursor key there is ("<owner>/<rest>"), those of other replicas too; no later. Asked every 2 s. */
     void (*keys)(void *self, fg_key_cb cb, void *arg);
 };
 
@@ -56,16 +56,18 @@ struct fg_transform_ops {
     enum fg_verdict (*apply)(void *self, struct fg_record *in, struct fg_emit *emit, struct fg_error *err);
 };
 
+/* Holds the defaults when limits() is called. Records come in the order of the input; one tried again comes later. */
 struct fg_sink_limits {
     size_t records_max;    /* in one delivery; at least 1 */
     size_t bytes_max;      /* in one delivery; a single larger record still comes alone */
     size_t in_flight_max;  /* deliveries at a time; at least 1 */
+    bool key_order;        /* a record comes only when all before it with the same key are delivered or given up */
 };
 
 struct fg_sink_ops {
     /* Answer each record exactly once by delivery_done(), now or later. */
     void (*deliver)(void *self, struct fg_delivery *delivery);
-    /* Nobody waits for it any more: drop it; delivery_done() must not be called for it after this returns. */
+    /* Nobody waits for it any more: drop it; delivery_done() must not be called for it after this. Before stop(). */
     void (*cancel)(void *self, struct fg_delivery *delivery);
     void (*limits)(void *self, struct fg_sink_limits *ret); /* optional: one record, one at a time */
 };

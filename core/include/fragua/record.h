@@ -25,7 +25,7 @@ struct fg_header {
 
 /* What a record looks like from outside. Slices live as long as the record. */
 struct fg_record_view {
-    struct fg_slice key; /* decides the partition and the order; may be empty */
+    struct fg_slice key; /* bytes; decides the partition and the order; may be empty */
     struct fg_slice value;
     const struct fg_header *headers; /* array of n_headers; order is kept, names may repeat */
     size_t n_headers;
@@ -33,19 +33,16 @@ struct fg_record_view {
     struct fg_slice output; /* output name; empty: the default output */
 };
 
-/*
- * How to make a record. All slices are copied, unless `parent` is given: then those inside the parent's bytes are
- * referenced.
- */
+/* How to make a record. Slices are copied, but those inside the parent's bytes: they are referenced. */
 struct fg_record_spec {
     struct fg_record_view view;
     struct fg_record *parent; /* borrowed; a reference is taken. NULL: none */
 };
 
-/* The movement of one of a source's cursors. Bytes are copied. */
+/* The movement of one of a source's cursors, which are its pipeline's own. Bytes are copied. */
 struct fg_cursor {
-    struct fg_slice key;   /* "<owner>/<rest>": everything of one owner (a mailbox) stays together on one replica */
-    struct fg_slice value; /* opaque to the host; at most 64 KiB; empty: from the start */
+    struct fg_slice key;   /* "<owner>/<rest>", UTF-8, at most 1 KiB: what has one owner is together on one replica */
+    struct fg_slice value; /* UTF-8, opaque to the host; at most 64 KiB; empty: from the start */
 };
 
 /* A transform's answer about one record. */
