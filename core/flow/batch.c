@@ -36,6 +36,7 @@ static struct fg_flow_batch *batch_new(struct fg_pipeline *p, struct fg_list *be
     struct fg_flow_batch *batch = fg_flow_batch_alloc(p);
 
     fg_list_append(before, &batch->link);
+    batch->listed = true;
     p->n_batches++;
     return batch;
 }
@@ -164,6 +165,15 @@ static void slot_free(struct fg_slot *slot)
     free(slot);
 }
 
+static void unlist(struct fg_flow_batch *batch)
+{
+    if (!batch->listed)
+        return;
+    fg_list_remove(&batch->link);
+    batch->listed = false;
+    batch->p->n_batches--;
+}
+
 void fg_flow_batch_free(struct fg_flow_batch *batch)
 {
     struct fg_pipeline *p = batch->p;
@@ -176,10 +186,7 @@ void fg_flow_batch_free(struct fg_flow_batch *batch)
     fg_flow_moves_free(&batch->moves);
     fg_flow_publish_deinit(&batch->out);
     free(batch->offsets);
-    if (!batch->forgotten) {
-        fg_list_remove(&batch->link);
-        p->n_batches--;
-    }
+    unlist(batch);
     free(batch);
     fg_budget_wake(p->c.budget);
 }
@@ -200,8 +207,7 @@ void fg_flow_forget(struct fg_pipeline *p)
             continue;
         }
         /* its memory is lent to the publish: it goes when that has ended */
-        fg_list_remove(&batch->link);
-        p->n_batches--;
+        unlist(batch);
         batch->forgotten = true;
     }
     fg_assert(fg_list_empty(&p->to_work));

@@ -224,21 +224,19 @@ static void mark_outcome(struct fg_pipeline *p, struct fg_flow_batch *mark)
 void fg_flow_step_outcome(struct fg_pipeline *p)
 {
     struct fg_flow_batch *batch = p->publishing;
-    bool forgotten;
 
     if (!p->is_outcome)
         return;
     p->is_outcome = false;
     no_longer_late(p);
     fg_assert(batch);
-    forgotten = batch->forgotten;
     if (p->outcome == FG_BUS_DEAD) {
         p->producer_dead = true;
         p->after_abort = p->after_abort || p->outcome_err.code == FG_E_FENCED;
     }
     if (batch->is_mark) {
         mark_outcome(p, batch);
-    } else if (forgotten) {
+    } else if (batch->forgotten) {
         p->publishing = NULL;
         fg_flow_batch_free(batch);
     } else if (p->outcome != FG_BUS_DONE) {

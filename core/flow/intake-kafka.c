@@ -11,15 +11,6 @@ static void consumer_config(struct fg_pipeline *p, struct fg_bus_consumer_config
     ret->start_at_end = p->c.start_at_end;
 }
 
-/* Tells Kafka's client only what changed. */
-static void hold(struct fg_pipeline *p, bool paused)
-{
-    if (p->consumer_paused == paused)
-        return;
-    p->consumer_paused = paused;
-    p->c.bus->ops->consumer_pause(p->consumer, paused);
-}
-
 static void rewind_to_restart(struct fg_pipeline *p)
 {
     struct fg_bus_position *positions = fg_calloc(p->n_partitions + 1, sizeof(*positions));
@@ -66,7 +57,7 @@ static void asked(struct fg_pipeline *p)
 
 static void revoking(struct fg_pipeline *p)
 {
-    hold(p, true);
+    fg_flow_consumer_pause(p, true);
 }
 
 static void revoked(struct fg_pipeline *p)
@@ -92,7 +83,7 @@ static void message(struct fg_pipeline *p, struct fg_bus_message *m)
     slot->partition = partition;
     slot->next = next;
     if (!fg_flow_has_room(p))
-        hold(p, true);
+        fg_flow_consumer_pause(p, true);
 }
 
 static void end(struct fg_pipeline *p, const struct fg_bus_position *position)
@@ -104,7 +95,7 @@ static void take(struct fg_pipeline *p, bool room)
 {
     if (p->resync && p->hold.state == FG_HOLD_NONE && fg_flow_accepts(p))
         rewind_to_restart(p);
-    hold(p, !room);
+    fg_flow_consumer_pause(p, !room);
 }
 
 static void committed(struct fg_pipeline *p, struct fg_flow_batch *batch)

@@ -35,14 +35,6 @@ static void consumer_config(struct fg_pipeline *p, struct fg_bus_consumer_config
     ret->want_end = true;
 }
 
-static void hold(struct fg_pipeline *p, bool paused)
-{
-    if (p->consumer_paused == paused)
-        return;
-    p->consumer_paused = paused;
-    p->c.bus->ops->consumer_pause(p->consumer, paused);
-}
-
 /*
  * The committed offsets say how far to read at least; asking for them waited for transactions of the one before us. The
  * cursors themselves are read from the beginning: the topic is compacted.
@@ -56,7 +48,7 @@ static void asked(struct fg_pipeline *p)
         from[i] = (struct fg_bus_position){p->partitions[i].topic, p->partitions[i].partition, FG_BUS_BEGINNING};
     }
     p->assignment = FG_ASSIGN_READING;
-    hold(p, false);
+    fg_flow_consumer_pause(p, false);
     p->c.bus->ops->consumer_assign(p->consumer, from, p->n_partitions);
     free(from);
 }
@@ -197,7 +189,7 @@ static void take(struct fg_pipeline *p, bool room)
         p->ever_assigned = true;
         p->rescan_ms = p->now_ms;
         p->resync = false;
-        hold(p, true); /* nothing more to read; the group keeps us */
+        fg_flow_consumer_pause(p, true); /* nothing more to read; the group keeps us */
         fg_flow_kick(p);
     }
     if (!fg_flow_accepts(p))

@@ -309,7 +309,7 @@ struct fg_flow_batch *fg_flow_mark_build(struct fg_pipeline *p)
 {
     struct fg_flow_batch *mark = fg_flow_batch_alloc(p);
 
-    mark->is_mark = mark->closed = mark->forgotten = true; /* forgotten: it stands in no list */
+    mark->is_mark = mark->closed = true;
     mark->epoch = p->epoch;
     mark->out.offsets = fg_calloc(p->n_partitions + 1, sizeof(*mark->out.offsets));
     want_marks(p);

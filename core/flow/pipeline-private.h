@@ -167,8 +167,9 @@ struct fg_flow_publish {
 
 struct fg_flow_batch {
     struct fg_pipeline *p;
-    struct fg_list link; /* fg_pipeline::batches */
-    bool is_mark;        /* no records: a mark */
+    struct fg_list link; /* fg_pipeline::batches, */
+    bool listed;         /* if it stands there; else it is fg_pipeline::publishing alone */
+    bool is_mark;        /* no records: a mark; never listed */
     uint64_t epoch;      /* mark: fg_pipeline::epoch when it was asked for */
     bool closed;
     bool forgotten; /* its publish is still under way, nothing else of it counts */
@@ -390,7 +391,7 @@ struct fg_pipeline {
     uint64_t sink_answers; /* records that the sink has answered, well or not, since the start */
 
     /* commit */
-    struct fg_flow_batch *publishing; /* owned through batches, or alone when forgotten */
+    struct fg_flow_batch *publishing; /* owned through batches, or alone: a mark, or forgotten */
     enum { FG_COMMIT_ALL, FG_COMMIT_RECORDS, FG_COMMIT_CURSORS, FG_COMMIT_OFFSETS } commit_step;
     enum fg_bus_outcome outcome;
     struct fg_error outcome_err;
@@ -454,7 +455,7 @@ void fg_flow_tell(struct fg_pipeline *p); /* step, the last */
 const char *fg_flow_code_name(int code);  /* enum fg_code as a label: "auth", "not_found" ... */
 
 /* hold.c: reloads */
-void fg_flow_stages_take(struct fg_pipeline *p, const struct fg_pipeline_stages *stages); /* they are its own now */
+void fg_flow_stages_take(struct fg_pipeline *p, const struct fg_pipeline_stages *stages); /* borrows them from now on */
 void fg_flow_step_hold(struct fg_pipeline *p);
 bool fg_flow_is_held(const struct fg_pipeline *p); /* and whoever wanted that was not told yet */
 /* Moves those that nobody uses any more to `ret`; then tells of them and frees them: the pipeline may be gone. */
@@ -463,6 +464,7 @@ void fg_flow_tell_released(struct fg_list *sets);
 
 /* session.c: the handles. It alone opens and closes them. */
 void fg_flow_step_session(struct fg_pipeline *p);
+void fg_flow_consumer_pause(struct fg_pipeline *p, bool paused); /* tells the consumer if that is another than before */
 bool fg_flow_is_stopped(const struct fg_pipeline *p);
 bool fg_flow_producer_ready(const struct fg_pipeline *p);
 struct fg_flow_call *fg_flow_call_new(struct fg_pipeline *p); /* the answer's, which ends it */

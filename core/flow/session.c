@@ -164,6 +164,14 @@ static bool open_consumer(struct fg_pipeline *p)
     return false;
 }
 
+void fg_flow_consumer_pause(struct fg_pipeline *p, bool paused)
+{
+    if (p->consumer_paused == paused)
+        return;
+    p->consumer_paused = paused;
+    p->c.bus->ops->consumer_pause(p->consumer, paused);
+}
+
 bool fg_flow_producer_ready(const struct fg_pipeline *p)
 {
     return p->producer && p->producer_ready && !p->producer_dead;
