@@ -145,8 +145,8 @@ int fg_process_start(const struct fg_process_config *config, struct fg_process *
     *ret = p;
     if (open_all(p, err) < 0)
         return fg_pass(-1);
-    if (config->origin && fg_reload_new(p, config->origin, &p->reload, err) < 0)
-        return fg_pass(-1);
+    if (config->origin)
+        p->reload = fg_reload_new(p, config->origin);
     for (size_t i = 0; i < p->n_pipelines; i++)
         fg_process_pipeline_start(p->pipelines[i]);
     return 0;

@@ -86,7 +86,7 @@ struct fg_reload_run {
     /* what it makes */
     struct fg_check *check;
     char (*hashes)[2][65]; /* unused where the check told none */
-    struct fg_config *old;  /* a reference: what ran when it was compared, whose texts the diff borrows */
+    struct fg_config *old;  /* a reference: what ran when it was compared and built; the diff borrows its texts */
     struct fg_config *next; /* a reference */
     struct fg_diff diff;
     struct fg_kafka *kafka;                /* a reference: another one; NULL: the one that is there stays */
@@ -95,8 +95,7 @@ struct fg_reload_run {
     struct fg_node **controls;             /* owned array of next->n_controls references */
     struct fg_http_mount **mounts;         /* owned array of the same, on `server` */
     struct fg_reload_pipeline *pipelines;  /* owned array of diff.n_pipelines */
-    struct fg_config *before;              /* a reference, while swapping: what ran */
-    struct fg_kafka *kafka_before;         /* a reference: its Kafka, where that is another */
+    struct fg_kafka *kafka_before;         /* a reference, while swapping: old's, where that is another */
     size_t open;                           /* pipelines that are not done; one more while they are begun */
 };
 

@@ -264,23 +264,19 @@ static void pipelines_done(struct fg_reload_run *run)
 {
     struct fg_reload *reload = run->reload;
     struct fg_process *p = reload->process;
-    struct fg_config *before = run->before;
     struct fg_kafka *kafka = run->kafka_before;
 
-    run->before = NULL;
     run->kafka_before = NULL;
     swap_workers(run);
     if (run->err.code && !run->back && !p->stopping) {
-        fg_reload_back(reload, before, kafka);
+        fg_reload_back(reload, fg_config_ref(run->old), kafka);
         fg_reload_end(run, FG_RELOAD_ROLLED_BACK);
         return;
     }
-    if (run->back || p->stopping) {
-        fg_config_free(before);
+    if (run->back || p->stopping)
         fg_kafka_unref(kafka);
-    } else {
-        fg_reload_probation_begin(run, before, kafka);
-    }
+    else
+        fg_reload_probation_begin(run, fg_config_ref(run->old), kafka);
     fg_reload_end(run, FG_RELOAD_DONE);
 }
 
@@ -290,8 +286,9 @@ void fg_reload_swap(struct fg_reload_run *run)
 
     fg_reload_probation_pass(run->reload);
     fg_reload_phase(run, FG_RELOAD_SWAP);
-    run->before = p->config;
+    fg_assert(p->config == run->old);
     p->config = fg_config_ref(run->next);
+    fg_config_free(run->old); /* the process's reference: the run has one of its own */
     p->generation = run->generation;
     if (run->diff.kafka) {
         run->kafka_before = p->kafka;

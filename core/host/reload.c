@@ -73,6 +73,25 @@ static void tell_waiters(struct fg_reload_run *run)
     fg_buf_deinit(&buf);
 }
 
+/* Once nothing of it is left, neither a run nor the watch. */
+static void tell_stopped(struct fg_reload *reload)
+{
+    fg_done_cb stopped = reload->stopped;
+
+    if (!stopped || reload->run || reload->watch_closing)
+        return;
+    reload->stopped = NULL;
+    stopped(reload->stopped_arg);
+}
+
+/* It is told first: the report names what is let go then. */
+static void run_end(struct fg_reload_run *run)
+{
+    tell_waiters(run);
+    fg_reload_drop(run);
+    run_free(run);
+}
+
 void fg_reload_end(struct fg_reload_run *run, enum fg_reload_result result)
 {
     struct fg_reload *reload = run->reload;
@@ -87,13 +106,10 @@ void fg_reload_end(struct fg_reload_run *run, enum fg_reload_result result)
         fg_reload_watch(reload, run->next ? run->next : reload->process->config);
     }
     reload->run = NULL;
-    tell_waiters(run);
-    fg_reload_drop(run);
-    run_free(run);
+    run_end(run);
     if (!fg_list_empty(&reload->queue) && !reload->stopping)
         reload->process->env->ops->timer_start(reload->kick, 0);
-    if (reload->stopping && reload->stopped)
-        fg_reload_stop(reload, reload->stopped, reload->stopped_arg);
+    tell_stopped(reload);
 }
 
 static void refuse(struct fg_reload_run *run, const struct fg_error *err)
@@ -406,8 +422,7 @@ static void watch_closed(void *arg)
     struct fg_reload *reload = arg;
 
     reload->watch_closing = false;
-    if (reload->stopping && reload->stopped)
-        fg_reload_stop(reload, reload->stopped, reload->stopped_arg);
+    tell_stopped(reload);
 }
 
 void fg_reload_watch(struct fg_reload *reload, const struct fg_config *config)
@@ -441,20 +456,17 @@ void fg_reload_watch(struct fg_reload *reload, const struct fg_config *config)
     fg_watch_set(reload->watch, files, n);
 }
 
-int fg_reload_new(struct fg_process *process, const struct fg_process_origin *origin, struct fg_reload **ret,
-                  struct fg_error *err)
+struct fg_reload *fg_reload_new(struct fg_process *process, const struct fg_process_origin *origin)
 {
     struct fg_reload *reload = fg_calloc(1, sizeof(*reload));
 
-    (void)err;
     reload->process = process;
     reload->origin = origin;
     fg_list_init(&reload->queue);
     reload->kick = process->env->ops->timer_new(process->env, begin_next, reload);
     reload->probation_timer = process->env->ops->timer_new(process->env, fg_reload_probation_look, reload);
-    *ret = reload;
     fg_reload_watch(reload, process->config);
-    return 0;
+    return reload;
 }
 
 static void give_up(struct fg_reload_run *run)
@@ -471,38 +483,35 @@ static void check_gone(void *arg)
     give_up(run);
 }
 
+static void drop_queue(struct fg_reload *reload)
+{
+    struct fg_list *l;
+
+    while ((l = fg_list_pop(&reload->queue))) {
+        struct fg_reload_run *run = fg_container_of(l, struct fg_reload_run, link);
+        fg_error_set(&run->err, FG_E_CANCELLED, 0, "the process is stopping");
+        run->result = FG_RELOAD_REFUSED;
+        run_end(run);
+    }
+}
+
 void fg_reload_stop(struct fg_reload *reload, fg_done_cb done, void *arg)
 {
     struct fg_env *env = reload->process->env;
 
-    if (!reload->stopping) {
-        reload->stopping = true;
-        fg_reload_probation_end(reload);
-        env->ops->timer_free(reload->kick);
-        env->ops->timer_free(reload->probation_timer);
-        reload->kick = reload->probation_timer = NULL;
-        fg_reload_watch(reload, reload->process->config);
-        while (!fg_list_empty(&reload->queue)) {
-            struct fg_reload_run *run = fg_container_of(fg_list_pop(&reload->queue), struct fg_reload_run, link);
-            fg_error_set(&run->err, FG_E_CANCELLED, 0, "the process is stopping");
-            run->result = FG_RELOAD_REFUSED;
-            fg_kafka_unref(run->kafka);
-            tell_waiters(run);
-            run_free(run);
-        }
-        if (reload->run && reload->run->check) {
-            reload->stopped = done;
-            reload->stopped_arg = arg;
-            fg_check_cancel(reload->run->check, check_gone, reload->run);
-            return;
-        }
-    }
+    fg_assert(!reload->stopping);
+    reload->stopping = true;
     reload->stopped = done;
     reload->stopped_arg = arg;
-    if (reload->run || reload->watch_closing)
-        return; /* their end comes back here */
-    reload->stopped = NULL;
-    done(arg);
+    fg_reload_probation_end(reload);
+    env->ops->timer_free(reload->kick);
+    env->ops->timer_free(reload->probation_timer);
+    reload->kick = reload->probation_timer = NULL;
+    fg_reload_watch(reload, reload->process->config);
+    drop_queue(reload);
+    if (reload->run && reload->run->check)
+        fg_check_cancel(reload->run->check, check_gone, reload->run);
+    tell_stopped(reload); /* else the end of the run or of the watch comes to it */
 }
 
 struct fg_reload *fg_reload_free(struct fg_reload *reload)

@@ -19,11 +19,10 @@
 struct fg_json_writer;
 
 /* @origin: borrowed until freed. */
-int fg_reload_new(struct fg_process *process, const struct fg_process_origin *origin, struct fg_reload **ret,
-                  struct fg_error *err);
+struct fg_reload *fg_reload_new(struct fg_process *process, const struct fg_process_origin *origin);
 /*
  * The process stops: no more reloads; what is under way is given up where nothing was changed yet, else it goes on with
- * pipelines that end. Whoever waits for a report is told. done(arg) when no callback of it is to come; then free.
+ * pipelines that end. Whoever waits for a report is told. Once; done(arg) when no callback of it is to come; then free.
  */
 void fg_reload_stop(struct fg_reload *reload, fg_done_cb done, void *arg);
 struct fg_reload *fg_reload_free(struct fg_reload *reload); /* NULL allowed */
