@@ -41,48 +41,6 @@ size_t fg_process_kafka_bytes(struct fg_process *process, const struct fg_config
     return bytes < memory / 2 ? bytes : memory / 2;
 }
 
-/* The k-th topic of a pipeline; NULL past its end. */
-static const char *pipeline_topic(const struct fg_config *config, const struct fg_config_pipeline *p, size_t k,
-                                  const char **ret_role)
-{
-    const struct fg_config_input *in = p->o.input;
-
-    if (p->source.file) {
-        *ret_role = "cursors";
-        if (k-- == 0)
-            return config->kafka.cursors_topic;
-    }
-    *ret_role = "input";
-    if (in && in->topic && k-- == 0)
-        return in->topic;
-    if (in && !in->topic) {
-        if (k < in->topics.len)
-            return in->topics.items[k];
-        k -= in->topics.len;
-    }
-    *ret_role = "output";
-    if (k < p->o.output.len)
-        return p->o.output.items[k].value;
-    k -= p->o.output.len;
-    *ret_role = "dead-letters";
-    return p->o.dead && k == 0 ? p->o.dead->topic : NULL;
-}
-
-const char *fg_config_topic_at(const struct fg_config *config, size_t k, const char **ret_role,
-                               const char **ret_pipeline)
-{
-    for (size_t i = 0; i < config->n_pipelines; i++) {
-        const struct fg_config_pipeline *p = &config->pipelines[i];
-        const char *topic;
-        for (size_t j = 0; (topic = pipeline_topic(config, p, j, ret_role)); j++)
-            if (k-- == 0) {
-                *ret_pipeline = p->name;
-                return topic;
-            }
-    }
-    return NULL;
-}
-
 static struct fg_bus_topic *embedded_topics(const struct fg_config *config, size_t *ret_n)
 {
     const char *role, *pipeline, *topic;
