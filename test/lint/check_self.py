@@ -7,6 +7,7 @@ import check_c
 import check_headers
 import check_layers
 import check_metrics
+import check_routes
 import check_text
 import check_ways
 from tree import Tree
@@ -35,6 +36,10 @@ GOOD = {
     "core/net/way.c": SPDX + "/* i() */\nvoid g(void);\n\nvoid g(void)\n{\n    later(k);\n    ops->take(1);\n}\n\n"
                              "static void k(int x)\n{\n}\n\nint f(int (*p)(int))\n{\n    g();\n}\n",
     "plugins/sink-x/x.h": SPDX + "#pragma once\n",
+    "plugins/http-x/x.c": SPDX + '#define BASE "/v1/a"\nstatic const struct fg_route routes[] = {\n'
+                                 '    { "GET", BASE "/{id}", FG_SCOPE_READ, "one", 0 },\n'
+                                 '    { "GET", "/v1/a/b", FG_SCOPE_READ, "two", 0 },\n};\n',
+    "plugins/http-x/README.md": "| route | scope | does |\n|---|---|---|\n| `GET /v1/a/{id}?x=`, `b` | read | x |\n",
     "plugins/sink-x/x.c": SPDX + '#include <fragua/error.h>\n#include "x.h"\nstatic int h(void)\n{\n}\n'
                                  'static const struct ops o = { .take = h };\n',
 }
@@ -69,6 +74,11 @@ FAULTS = [
     ("a row without a metric", check_metrics, "core/net/metric.c", SPDX, "nothing declares `x_total`"),
     ("a metric of another type", check_metrics, "core/net/metric.c",
      SPDX + 'struct decl d = {"x_total", FG_METRIC_TYPE_GAUGE, "help"};\n', "is called a counter"),
+    ("a route without a row", check_routes, "plugins/http-x/README.md", "# none\n",
+     "no row for the route `GET /v1/a/b`"),
+    ("a row without a route", check_routes, "plugins/http-x/x.c", SPDX, "`GET /v1/a/{id}` is no route"),
+    ("a route of another scope", check_routes, "plugins/http-x/README.md",
+     GOOD["plugins/http-x/README.md"].replace("| read |", "| control |"), "is called control, and is read"),
     ("a way through a function that is not there", check_ways, "ARCHITECTURE.md",
      THREADS + way("loop net/way.c  f() -> gone()"), "defines no function gone()"),
     ("a way through one that is only mentioned", check_ways, "ARCHITECTURE.md",
@@ -119,6 +129,6 @@ def cases(_):
         problems = run(module, {**GOOD, path: text})
         if not any(part in problem for problem in problems):
             missed.append(f"{module.__name__} did not find {what}; it said {problems}")
-    modules = (check_layers, check_headers, check_c, check_text, check_metrics, check_ways)
+    modules = (check_layers, check_headers, check_c, check_text, check_metrics, check_routes, check_ways)
     false_alarms = [f"{module.__name__}: {problem}" for module in modules for problem in run(module, GOOD)]
     return [("the checks find what is planted", missed), ("the checks find nothing in a good tree", false_alarms)]

@@ -18,7 +18,7 @@ sys.path.insert(0, str(HERE))
 
 from tree import Skip, Tree  # noqa: E402
 
-CHECKS = ("self", "text", "c", "layers", "ways", "metrics", "headers", "program")
+CHECKS = ("self", "text", "c", "layers", "ways", "metrics", "routes", "headers", "program")
 
 
 def run_check(name, tree):
