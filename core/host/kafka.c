@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From the file's `kafka` section to a bus, and the topics that the file names. */
+/* From the file's `kafka` section to a bus, and the topics of an embedded broker. */
 #include <stdlib.h>
 
 #include "base/err.h"
