@@ -9,6 +9,7 @@
 
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/assert.h"
 
@@ -37,4 +38,26 @@ static inline void *fg_malloc(size_t size)
     void *memory = malloc(size);
     fg_assert(memory);
     return memory;
+}
+
+/* As reallocarray(), but never NULL; freed by free(). n * size > 0. */
+static inline void *fg_reallocarray(void *array, size_t n, size_t size)
+{
+    void *grown = reallocarray(array, n, size);
+    fg_assert(grown);
+    return grown;
+}
+
+/* Room for one more behind the n of an array that was only ever grown by this: it has places for a power of two. */
+static inline void *fg_grow(void *array, size_t n, size_t size)
+{
+    return (n & (n - 1)) == 0 ? fg_reallocarray(array, n ? 2 * n : 1, size) : array;
+}
+
+/* A copy, freed by free(); NULL only of NULL. */
+static inline char *fg_strdup(const char *text)
+{
+    char *copy = text ? strdup(text) : NULL;
+    fg_assert(copy || !text);
+    return copy;
 }

@@ -344,8 +344,7 @@ static void add_topic(struct job *j, const char *topic)
     for (size_t i = 0; i < j->n_topics; i++)
         if (strcmp(j->topics[i], topic) == 0)
             return;
-    j->topics = reallocarray(j->topics, j->n_topics + 1, sizeof(*j->topics));
-    fg_assert(j->topics);
+    j->topics = fg_reallocarray(j->topics, j->n_topics + 1, sizeof(*j->topics));
     j->topics[j->n_topics++] = topic;
 }
 

@@ -80,8 +80,7 @@ static struct need *need_named(struct topics *t, const char *name)
     for (size_t i = 0; i < t->n; i++)
         if (strcmp(t->needs[i].name, name) == 0)
             return &t->needs[i];
-    t->needs = reallocarray(t->needs, t->n + 1, sizeof(*t->needs));
-    fg_assert(t->needs);
+    t->needs = fg_reallocarray(t->needs, t->n + 1, sizeof(*t->needs));
     t->needs[t->n] =
         (struct need){ .name = name, .stops = FG_BUF_INIT(OUTPUT_MAX), .notes = FG_BUF_INIT(OUTPUT_MAX) };
     return &t->needs[t->n++];
@@ -93,8 +92,7 @@ static void collect(struct topics *t)
 
     for (size_t k = 0; (topic = fg_config_topic_at(t->errand.config, k, &role, &pipeline)); k++) {
         struct need *need = need_named(t, topic);
-        need->uses = reallocarray(need->uses, need->n_uses + 1, sizeof(*need->uses));
-        fg_assert(need->uses);
+        need->uses = fg_reallocarray(need->uses, need->n_uses + 1, sizeof(*need->uses));
         need->uses[need->n_uses++] = (struct use){ pipeline, role };
         need->is_cursors = need->is_cursors || strcmp(role, "cursors") == 0;
         need->is_dead = need->is_dead || strcmp(role, "dead-letters") == 0;

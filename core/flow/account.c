@@ -20,8 +20,7 @@ static void grow(struct fg_account *a, size_t n)
     if (n <= a->cap)
         return;
     a->cap = n < 8 ? 8 : n * 2;
-    a->ranges = reallocarray(a->ranges, a->cap, sizeof(*a->ranges));
-    fg_assert(a->ranges);
+    a->ranges = fg_reallocarray(a->ranges, a->cap, sizeof(*a->ranges));
 }
 
 void fg_account_copy(struct fg_account *to, const struct fg_account *from)

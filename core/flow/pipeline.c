@@ -11,9 +11,7 @@
 
 void *fg_flow_grow(void *array, size_t n, size_t size)
 {
-    void *grown = reallocarray(array, n, size);
-    fg_assert(grown);
-    return grown;
+    return fg_reallocarray(array, n, size);
 }
 
 char *fg_flow_strdup(struct fg_slice s)

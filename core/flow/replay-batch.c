@@ -88,15 +88,13 @@ void replay_batch_add(struct fg_replay *r, struct replay_part *part, struct fg_b
 
     if (b->n == b->cap) {
         b->cap = b->cap ? b->cap * 2 : 64;
-        b->items = reallocarray(b->items, b->cap, sizeof(*b->items));
-        fg_assert(b->items);
+        b->items = fg_reallocarray(b->items, b->cap, sizeof(*b->items));
     }
     item = &b->items[b->n++];
     *item = (struct replay_item){.part = part, .before = part->seen, .tombstone = message->tombstone};
     (void)snprintf(text, sizeof(text), "%s/%" PRId32 "/%" PRId64, r->c.dead_topic, message->partition,
                    message->offset);
-    item->place_text = strdup(text);
-    fg_assert(item->place_text);
+    item->place_text = fg_strdup(text);
     item->place = (struct fg_header){FG_SLICE("fragua_replayed"), fg_slice_of(item->place_text)};
     item->letter = fg_record_from_message(r->c.budget, message);
     fg_letter_read(fg_record_view(item->letter), fg_record_origin(item->letter), &item->about);

@@ -43,8 +43,7 @@ static void add_topic(struct fg_replay *r, const char *topic)
     for (size_t i = 0; i < r->n_topics; i++)
         if (strcmp(r->topics[i], topic) == 0)
             return;
-    r->topics = reallocarray(r->topics, r->n_topics + 1, sizeof(*r->topics));
-    fg_assert(r->topics);
+    r->topics = fg_reallocarray(r->topics, r->n_topics + 1, sizeof(*r->topics));
     r->topics[r->n_topics++] = topic;
 }
 

@@ -61,10 +61,7 @@ static void add_key(struct compare *c, const struct scope *scope, const char *ke
 
     write_scope(scope, &path);
     fg_buf_add_str(&path, key);
-    if ((keys->n & (keys->n - 1)) == 0) {
-        keys->items = reallocarray(keys->items, keys->n ? 2 * keys->n : 1, sizeof(*keys->items));
-        fg_assert(keys->items);
-    }
+    keys->items = fg_grow(keys->items, keys->n, sizeof(*keys->items));
     keys->items[keys->n++] = (struct fg_diff_key){
         .path = fg_strdup_slice(path.data ? fg_buf_slice(&path) : fg_slice_of(key)),
         .secret = secret,

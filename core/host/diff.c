@@ -44,17 +44,6 @@ const char *fg_pipeline_how_name(enum fg_pipeline_how how)
     return how_names[how];
 }
 
-/* The next place of an array that has room for the next power of two. */
-static void *next_item(void *items, size_t *n, size_t size, void **ret)
-{
-    if ((*n & (*n - 1)) == 0) {
-        items = reallocarray(items, *n ? 2 * *n : 1, size);
-        fg_assert(items);
-    }
-    *ret = (char *)items + (*n)++ * size;
-    return items;
-}
-
 static char *text_of(struct fg_buf *buf)
 {
     char *text = fg_strdup_slice(fg_buf_slice(buf));
@@ -72,7 +61,6 @@ __attribute__((format(printf, 4, 5))) static void add_change(struct making *m, s
                                                              enum fg_change_reason reason, const char *format, ...)
 {
     struct fg_buf detail = FG_BUF_INIT(DETAIL_MAX), where = FG_BUF_INIT(DETAIL_MAX);
-    void *change;
     va_list ap;
 
     fg_buf_printf(&where, "%s%s%s", place.pipeline ? place.pipeline : "", place.pipeline && place.node ? "." : "",
@@ -80,8 +68,8 @@ __attribute__((format(printf, 4, 5))) static void add_change(struct making *m, s
     va_start(ap, format);
     fg_buf_vprintf(&detail, format, ap);
     va_end(ap);
-    m->diff->changes = next_item(m->diff->changes, &m->diff->n_changes, sizeof(*m->diff->changes), &change);
-    *(struct fg_change *)change = (struct fg_change){ text_of(&where), reason, text_of(&detail) };
+    m->diff->changes = fg_grow(m->diff->changes, m->diff->n_changes, sizeof(*m->diff->changes));
+    m->diff->changes[m->diff->n_changes++] = (struct fg_change){ text_of(&where), reason, text_of(&detail) };
 }
 
 /* A key is free text below a map of free keys: it stays on its line. */
@@ -430,11 +418,10 @@ static const struct fg_config_pipeline *find_pipeline(const struct fg_config_pip
 static struct fg_diff_pipeline *add_pipeline(struct making *m, const struct fg_config_pipeline *old,
                                              const struct fg_config_pipeline *new)
 {
-    void *item;
     struct fg_diff_pipeline *p;
 
-    m->diff->pipelines = next_item(m->diff->pipelines, &m->diff->n_pipelines, sizeof(*p), &item);
-    p = item;
+    m->diff->pipelines = fg_grow(m->diff->pipelines, m->diff->n_pipelines, sizeof(*p));
+    p = &m->diff->pipelines[m->diff->n_pipelines++];
     *p = (struct fg_diff_pipeline){
         .name = new ? new->name : old->name,
         .old_index = old ? (size_t)(old - m->old->pipelines) : FG_DIFF_NEW,

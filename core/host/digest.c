@@ -12,18 +12,6 @@
 #include "base/str.h"
 #include "host/watch-private.h"
 
-/* There is room for the next power of two. */
-static void *make_room(void *items, size_t n, size_t size)
-{
-    void *grown = items;
-
-    if ((n & (n - 1)) == 0) {
-        grown = reallocarray(items, n ? 2 * n : 1, size);
-        fg_assert(grown);
-    }
-    return grown;
-}
-
 void fg_digests_deinit(struct fg_digests *d)
 {
     for (size_t i = 0; i < d->n; i++) {
@@ -46,7 +34,7 @@ void fg_digests_add_file(struct fg_digests *d, const char *path)
         path += 2 + strspn(path + 2, "/");
     if (path[0] != '/' && getcwd(here, sizeof(here)))
         n = snprintf(whole, sizeof(whole), "%s/%s", here, path);
-    d->files = make_room(d->files, d->n_files, sizeof(*d->files));
+    d->files = fg_grow(d->files, d->n_files, sizeof(*d->files));
     d->files[d->n_files++] = fg_strdup_slice(fg_slice_of(n > 0 && (size_t)n < sizeof(whole) ? whole : path));
 }
 
@@ -79,7 +67,7 @@ static void add_path(struct fg_digests *d, const char *path)
     new = fg_calloc(1, sizeof(*new));
     new->path = fg_strdup_slice(fg_slice_of(path));
     fg_watch_content(path, new->content);
-    d->items = make_room(d->items, d->n, sizeof(struct fg_digest *));
+    d->items = fg_grow(d->items, d->n, sizeof(struct fg_digest *));
     memmove(&d->items[at + 1], &d->items[at], (d->n - at) * sizeof(struct fg_digest *));
     d->items[at] = new;
     d->n++;

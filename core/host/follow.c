@@ -176,7 +176,7 @@ struct fg_follow *fg_process_follow(struct fg_process *process, const char *topi
     }
     f = fg_calloc(1, sizeof(*f));
     f->process = process;
-    f->topic = strdup(topic);
+    f->topic = fg_strdup(topic);
     f->tail = tail;
     f->cb = cb;
     f->arg = arg;

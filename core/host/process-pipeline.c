@@ -58,13 +58,9 @@ static void changed(void *arg, struct fg_pipeline *flow)
 
 static const char *keep(struct fg_process_pipeline *pp, const char *text)
 {
-    char *copy = text ? strdup(text) : NULL;
-
     if (!text)
         return NULL;
-    fg_assert(copy);
-    pp->texts[pp->n_texts++] = copy;
-    return copy;
+    return pp->texts[pp->n_texts++] = fg_strdup(text);
 }
 
 static void keep_outputs(struct fg_process_pipeline *pp)

@@ -145,7 +145,6 @@ void fg_reload_pipeline_changed(struct fg_reload *reload, const struct fg_proces
 static void begin(struct fg_reload_run *run, struct fg_config *before, struct fg_kafka *kafka)
 {
     struct fg_reload_probation *probation = &run->reload->probation;
-    struct fg_reload_watched *more;
 
     if (!probation->on) {
         *probation = (struct fg_reload_probation){
@@ -157,9 +156,8 @@ static void begin(struct fg_reload_run *run, struct fg_config *before, struct fg
         else
             fg_kafka_unref(kafka);
     }
-    more = reallocarray(probation->pipelines, probation->n + run->diff.n_pipelines + 1, sizeof(*more));
-    fg_assert(more);
-    probation->pipelines = more;
+    probation->pipelines = fg_reallocarray(
+        probation->pipelines, probation->n + run->diff.n_pipelines + 1, sizeof(*probation->pipelines));
     probation->began_ns = uv_hrtime();
 }
 
@@ -169,8 +167,7 @@ static void watch(struct fg_reload_probation *probation, const struct fg_reload_
 
     if (!w) {
         w = &probation->pipelines[probation->n++];
-        *w = (struct fg_reload_watched){ .name = strdup(rp->d->name) };
-        fg_assert(w->name);
+        *w = (struct fg_reload_watched){ .name = fg_strdup(rp->d->name) };
     }
     w->commits = rp->commits;
     w->kafka = w->kafka || rp->d->how == FG_PIPELINE_REOPEN;

@@ -139,7 +139,7 @@ void fg_reload_report_keep(struct fg_reload *reload, const struct fg_reload_run 
     *report = (struct fg_reload_report){
         .generation = run->generation,
         .result = run->result,
-        .error = run->err.code ? strdup(run->err.text) : NULL,
+        .error = run->err.code ? fg_strdup(run->err.text) : NULL,
         .rest = buf.failed ? NULL : fg_strdup_slice(fg_slice_sub(fg_buf_slice(&buf), 1, buf.len - 1)),
         .probation_ms = -1,
     };
@@ -177,7 +177,7 @@ void fg_reload_report_take_back(struct fg_reload *reload, unsigned generation, c
         report->result = FG_RELOAD_ROLLED_BACK;
         report->probation_ms = ms;
         free(report->error);
-        report->error = strdup(why->text);
+        report->error = fg_strdup(why->text);
         if (report->rest)
             outcomes_taken_back(report);
     }

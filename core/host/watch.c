@@ -34,7 +34,7 @@ struct entry {
 
 struct spots {
     struct spot *items; /* owned */
-    size_t n, cap;
+    size_t n;
 };
 
 struct fg_watch {
@@ -74,13 +74,8 @@ static void add_spot(struct spots *spots, int wd, size_t path, const char *name)
         if (other->wd == wd && (name && other->name ? strcmp(name, other->name) == 0 : name == other->name))
             return;
     }
-    if (spots->n == spots->cap) {
-        spots->cap = spots->cap ? 2 * spots->cap : 32;
-        spots->items = realloc(spots->items, spots->cap * sizeof(*spots->items));
-        fg_assert(spots->items);
-    }
-    spots->items[spots->n++] = (struct spot){ .wd = wd, .path = path, .name = name ? strdup(name) : NULL };
-    fg_assert(!name || spots->items[spots->n - 1].name);
+    spots->items = fg_grow(spots->items, spots->n, sizeof(*spots->items));
+    spots->items[spots->n++] = (struct spot){ .wd = wd, .path = path, .name = fg_strdup(name) };
 }
 
 static void on_step(void *arg, const char *folder, const char *name, enum fg_watch_step step)
@@ -183,8 +178,7 @@ static void tell(struct fg_watch *watch)
             continue;
         }
         watch->entries[i].tell = false;
-        path = strdup(watch->entries[i].path);
-        fg_assert(path);
+        path = fg_strdup(watch->entries[i].path);
         watch->config.changed(watch->config.arg, path);
         free(path);
         i = 0; /* there may be others now */
@@ -365,8 +359,7 @@ static struct entry *take_entry(struct fg_watch *watch, struct entry *old, size_
         old[i].path = NULL;
         return entry;
     }
-    entry->path = strdup(path);
-    fg_assert(entry->path);
+    entry->path = fg_strdup(path);
     return entry;
 }
 

@@ -440,19 +440,11 @@ static struct admin_job *job_new(struct fg_rd_bus *bus, size_t n, fg_bus_topics_
     return job;
 }
 
-static char *copy(const char *text)
-{
-    char *s = strdup(text);
-
-    fg_assert(s);
-    return s;
-}
-
 static void post_names(struct admin_job *job, const char *const *names, void (*run)(struct fg_lane_job *))
 {
     job->job.run = run;
     for (size_t i = 0; i < job->n; i++)
-        job->topics[i].name = copy(names[i]);
+        job->topics[i].name = fg_strdup(names[i]);
     fg_lane_post(&job->bus->admin, &job->job);
 }
 
@@ -476,7 +468,7 @@ void fg_rd_create(struct fg_bus *bus, const struct fg_bus_topic *topics, size_t 
     job->job.run = run_create;
     for (size_t i = 0; i < n; i++) {
         job->topics[i] = topics[i];
-        job->topics[i].name = copy(topics[i].name);
+        job->topics[i].name = fg_strdup(topics[i].name);
     }
     fg_lane_post(&job->bus->admin, &job->job);
 }

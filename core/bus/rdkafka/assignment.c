@@ -308,10 +308,8 @@ void fg_rd_consumer_assign(struct fg_bus_consumer *c, const struct fg_bus_positi
     fg_rd_parts_free(c);
     c->parts = fg_calloc(n + 1, sizeof(*c->parts));
     c->n_parts = n;
-    for (size_t i = 0; i < n; i++) {
-        c->parts[i] = (struct fg_rd_part){strdup(positions[i].topic), positions[i].partition, positions[i].offset};
-        fg_assert(c->parts[i].topic);
-    }
+    for (size_t i = 0; i < n; i++)
+        c->parts[i] = (struct fg_rd_part){fg_strdup(positions[i].topic), positions[i].partition, positions[i].offset};
     c->revoking = false;
     atomic_fetch_add(&c->assignment, 1);
     atomic_fetch_add(&c->assigns, 1);

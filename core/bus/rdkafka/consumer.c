@@ -157,18 +157,15 @@ void fg_rd_consumer_tell(struct fg_bus_consumer *c)
 
 static void take_config(struct fg_bus_consumer *c, const struct fg_bus_consumer_config *config)
 {
-    c->name = strdup(config->group ? config->group : "reader");
-    fg_assert(c->name);
+    c->name = fg_strdup(config->group ? config->group : "reader");
     c->grouped = config->group != NULL;
     c->solo = c->grouped && c->bus->base.traits.solo;
     c->start_at_end = config->start_at_end;
     c->passing = config->passing;
     c->n_topics = c->grouped ? config->n_topics : 0;
     c->topics = fg_calloc(c->n_topics + 1, sizeof(*c->topics));
-    for (size_t i = 0; i < c->n_topics; i++) {
-        c->topics[i] = strdup(config->topics[i]);
-        fg_assert(c->topics[i]);
-    }
+    for (size_t i = 0; i < c->n_topics; i++)
+        c->topics[i] = fg_strdup(config->topics[i]);
 }
 
 static void consumer_free(struct fg_bus_consumer *c)

@@ -52,8 +52,7 @@ static void on_stats(struct fg_bus_consumer *c, rd_kafka_event_t *event)
     job->parts = fg_calloc(c->n_parts + 1, sizeof(*job->parts));
     for (size_t i = 0; i < c->n_parts; i++) {
         job->parts[i] = c->parts[i];
-        job->parts[i].topic = strdup(c->parts[i].topic);
-        fg_assert(job->parts[i].topic);
+        job->parts[i].topic = fg_strdup(c->parts[i].topic);
     }
     fg_lane_post(&c->lane, &job->job);
 }

@@ -25,8 +25,7 @@ void fg_rd_set_metadata(rd_kafka_topic_partition_t *tp, const char *metadata)
         return;
     tp->metadata_size = strlen(metadata);
     fg_assert(tp->metadata_size <= FG_BUS_METADATA_MAX);
-    tp->metadata = strdup(metadata); /* librdkafka frees it with the list */
-    fg_assert(tp->metadata);
+    tp->metadata = fg_strdup(metadata); /* librdkafka frees it with the list */
 }
 
 rd_kafka_topic_partition_list_t *fg_rd_list(const struct fg_bus_position *positions, size_t n)

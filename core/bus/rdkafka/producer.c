@@ -72,8 +72,7 @@ static void producer_free(struct fg_bus_producer *p)
 static void take_config(struct fg_bus_producer *p, const struct fg_bus_producer_config *config)
 {
     p->transactional = config->transactional_id && p->bus->base.traits.transactional;
-    p->name = strdup(config->transactional_id ? config->transactional_id : "producer");
-    fg_assert(p->name);
+    p->name = fg_strdup(config->transactional_id ? config->transactional_id : "producer");
     p->queue_bytes_max = config->queue_bytes_max ? config->queue_bytes_max : QUEUE_BYTES;
     p->group_bytes_max = SIZE_MAX;
     p->next_token = 1;
@@ -83,14 +82,11 @@ static void take_config(struct fg_bus_producer *p, const struct fg_bus_producer_
     p->partitions = fg_calloc(p->n_topics + 1, sizeof(*p->partitions));
     p->after_abort = config->after_abort;
     if (config->group && config->group_topic) {
-        p->group = strdup(config->group);
-        p->group_topic = strdup(config->group_topic);
-        fg_assert(p->group && p->group_topic);
+        p->group = fg_strdup(config->group);
+        p->group_topic = fg_strdup(config->group_topic);
     }
-    for (size_t i = 0; i < p->n_topics; i++) {
-        p->topics[i] = strdup(config->topics[i]);
-        fg_assert(p->topics[i]);
-    }
+    for (size_t i = 0; i < p->n_topics; i++)
+        p->topics[i] = fg_strdup(config->topics[i]);
 }
 
 static int start(struct fg_bus_producer *p, rd_kafka_conf_t *conf, struct fg_error *err)
