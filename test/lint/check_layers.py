@@ -79,6 +79,15 @@ def check_table(tree, table):
             yield f"ARCHITECTURE.md: `{folder}` names `{other}`, which has no row"
 
 
+def check_rooms(tree, table):
+    """A folder of core says what it is for and on which thread; one below another may leave that to it."""
+    for folder in table:
+        path = "/".join(folder.split("/")[:2]) + "/README.md"
+        text = tree.text(path) if path in tree.paths else ""
+        if folder.endswith("/") and folder != PUBLIC and "thread" not in text:
+            yield f"`{folder}`: {path} does not say on which thread it is"
+
+
 def check_plugins(tree):
     """A plugin sees <fragua/...>, the system and its libraries, and its own folder."""
     for path in tree.files(".c", ".h", under=("plugins/", "examples/plugins/")):
@@ -100,6 +109,7 @@ def cases(tree):
         return [("layers", ["ARCHITECTURE.md: no table `| folder | may include |` with rows for core/"])]
     return [
         ("the table of ARCHITECTURE.md names folders that exist", list(check_table(tree, table))),
+        ("each folder of core says on which thread it is", list(check_rooms(tree, table))),
         ("core includes only what ARCHITECTURE.md allows", list(check_core(tree, table))),
         ("plugins include only <fragua/...>, libraries and their own folder", list(check_plugins(tree))),
     ]

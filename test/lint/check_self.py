@@ -33,6 +33,8 @@ GOOD = {
                        'static int f(int x_assert)\n{\n    return x_assert; /* "strcpy(" */\n}\n',
     "core/net/metric.c": SPDX + 'struct decl d = {"x_total",\n FG_METRIC_TYPE_COUNTER, "help"};\n',
     "docs/metrics.md": "| metric | type | labels | meaning |\n|---|---|---|---|\n| `x_total` | counter | | x |\n",
+    "core/base/README.md": "any thread\n",
+    "core/net/README.md": "loop thread\n",
     "core/net/way.c": SPDX + "/* i() */\nvoid g(void);\n\nvoid g(void)\n{\n    later(k);\n    ops->take(1);\n}\n\n"
                              "static void k(int x)\n{\n}\n\nint f(int (*p)(int))\n{\n    g();\n}\n",
     "plugins/sink-x/x.h": SPDX + "#pragma once\n",
@@ -51,6 +53,7 @@ FAULTS = [
      SPDX + '#pragma once\n#include "base/buf.h"\n', "may not include from `core/base/`"),
     ("a library that a row does not name", check_layers, "core/base/u.c", SPDX + "#include <uv.h>\n", "may not use"),
     ("a folder without a row", check_layers, "core/new/n.c", SPDX, "no row for it"),
+    ("a folder that says no thread", check_layers, "core/net/README.md", "# net\n", "does not say on which thread"),
     ("a plugin that includes the core", check_layers, "plugins/sink-x/y.c", SPDX + '#include "base/buf.h"\n',
      "is not in plugins/sink-x/"),
     ("a plugin that includes another", check_layers, "plugins/sink-y/y.c", SPDX + '#include "../sink-x/x.h"\n',
