@@ -161,12 +161,3 @@ int fg_bus_embedded_new(const struct fg_bus_rdkafka_config *config, const struct
     bus->embedded = e;
     return 0;
 }
-
-const char *fg_bus_embedded_bootstrap(const struct fg_bus *base)
-{
-    const struct fg_rd_bus *bus = (const struct fg_rd_bus *)base;
-    const struct embedded *e = bus->embedded;
-
-    fg_assert(bus->make_topic == make_topic);
-    return rd_kafka_mock_cluster_bootstraps(e->cluster);
-}

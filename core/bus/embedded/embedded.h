@@ -9,10 +9,9 @@
 #include "bus/rdkafka/rdkafka.h"
 
 /*
- * @config: bootstrap_servers, tls and sasl are not looked at
+ * @config: bootstrap_servers, tls and sasl are not looked at; borrowed for the call
  * @topics: array of n, made at once with their partitions; borrowed for the call
- * The brokers' plain-text address can be asked for by fg_bus_embedded_bootstrap(), lives as long as the bus.
+ * @ret: the caller's, until ops->close(), which ends the brokers too
  */
 int fg_bus_embedded_new(const struct fg_bus_rdkafka_config *config, const struct fg_bus_topic *topics, size_t n,
                         struct fg_bus **ret, struct fg_error *err);
-const char *fg_bus_embedded_bootstrap(const struct fg_bus *bus);
