@@ -242,7 +242,7 @@ void fg_flow_go_back(struct fg_pipeline *p)
 void fg_flow_recover(struct fg_pipeline *p)
 {
     fg_flow_go_back(p);
-    p->take_ms = p->now_ms + fg_flow_outage_jitter(p, p->aborts_in_row);
+    p->take_ms = p->now_ms + fg_flow_again_ms(p, p->aborts_in_row, NULL);
     p->aborts_in_row++;
 }
 

@@ -49,24 +49,10 @@ static void release(struct fg_pipeline *p)
     }
 }
 
-/* Our milliseconds are cut off, not rounded: one more, so that nobody is asked too soon by a part of one. */
-static uint64_t told_to_wait(const struct fg_error *err)
-{
-    return err->retry_after_ms ? err->retry_after_ms + 1u : 0;
-}
-
 static void outage(struct fg_pipeline *p, bool probe, const struct fg_error *err)
 {
-    uint64_t now = fg_env_now_ms(p->env), until = now + told_to_wait(err);
+    uint64_t until = fg_flow_outage_until(p, probe, err);
 
-    if (!p->outage || probe) {
-        uint64_t at_least = now + fg_flow_outage_jitter(p, p->outage_attempt);
-        p->outage_attempt++;
-        if (until < at_least)
-            until = at_least;
-    }
-    if (p->outage && until < p->outage_until_ms)
-        until = p->outage_until_ms;
     p->outage = true;
     p->outage_until_ms = until;
     fg_flow_trouble(p, FG_TROUBLE_SINK, p->c.sink->node, err, p->outage_attempt, until);
@@ -93,7 +79,7 @@ static void item_done(struct fg_item *item)
         fg_flow_slot_dead(slot, slot->dead->node, slot->dead->attempts, &slot->dead->err);
 }
 
-static bool same_key(const struct fg_item *a, const struct fg_item *b)
+bool fg_flow_same_key(const struct fg_item *a, const struct fg_item *b)
 {
     struct fg_slice key = fg_record_view(a->record)->key;
 
@@ -108,11 +94,11 @@ static bool is_held(const struct fg_pipeline *p, const struct fg_item *item)
     for (const struct fg_list *l = p->deliveries.next; l != &p->deliveries; l = l->next) {
         const struct fg_delivery *d = fg_container_of(l, struct fg_delivery, link);
         for (size_t i = 0; i < d->n; i++)
-            if (d->entries[i].item && same_key(d->entries[i].item, item))
+            if (d->entries[i].item && fg_flow_same_key(d->entries[i].item, item))
                 return true;
     }
     for (const struct fg_list *l = p->sink_retries.next; l != &p->sink_retries; l = l->next)
-        if (same_key(fg_container_of(l, struct fg_item, link), item))
+        if (fg_flow_same_key(fg_container_of(l, struct fg_item, link), item))
             return true;
     return false;
 }
@@ -121,64 +107,9 @@ static bool is_held(const struct fg_pipeline *p, const struct fg_item *item)
 static bool is_behind(const struct fg_pipeline *p, const struct fg_item *item)
 {
     for (struct fg_list *l = p->to_sink.next; p->sink_limits.key_order && l != &item->link; l = l->next)
-        if (same_key(item_at(l), item))
+        if (fg_flow_same_key(item_at(l), item))
             return true;
     return false;
-}
-
-/* Whether its answer would tell what is wrong with `item`: one that cannot go before it tells nothing. */
-static bool can_tell(const struct fg_pipeline *p, const struct fg_item *other, const struct fg_item *item)
-{
-    return !p->sink_limits.key_order || !same_key(other, item);
-}
-
-/* Nothing but this record waits for the sink. */
-static bool is_last(const struct fg_pipeline *p, const struct fg_item *item)
-{
-    for (struct fg_list *l = p->to_sink.next; l != &p->to_sink; l = l->next)
-        if (can_tell(p, item_at(l), item))
-            return false;
-    return p->n_deliveries == 0 && fg_list_empty(&p->sink_retries) && p->n_to_work == 0 && p->works_out == 0;
-}
-
-static bool is_suspect(const struct fg_item *item)
-{
-    return item->attempts + item->silences > 0;
-}
-
-/* Nobody waits or is on his way who was not silent before. */
-static bool all_suspect(const struct fg_pipeline *p, const struct fg_item *item)
-{
-    if (p->n_to_work || p->works_out)
-        return false;
-    for (struct fg_list *l = p->to_sink.next; l != &p->to_sink; l = l->next)
-        if (!is_suspect(item_at(l)) && can_tell(p, item_at(l), item))
-            return false;
-    for (const struct fg_list *l = p->deliveries.next; l != &p->deliveries; l = l->next) {
-        const struct fg_delivery *d = fg_container_of(l, struct fg_delivery, link);
-        for (size_t i = 0; i < d->n; i++)
-            if (d->entries[i].item && !is_suspect(d->entries[i].item))
-                return false;
-    }
-    return true; /* those in sink_retries have failed already */
-}
-
-/*
- * The sink is in trouble, not this record. A time-out alone does not tell a service that hangs from a record that it
- * chokes on. It is the record's when others were answered meanwhile; when it is the last one left of several that
- * were, because then nobody else can tell any more; and when all that are left were silent, often, for the same reason.
- */
-static bool is_outage(const struct fg_pipeline *p, const struct fg_item *item, const struct fg_error *err)
-{
-    if (fg_error_is_outage(err))
-        return true;
-    if (err->code != FG_E_TIMEOUT || item->answers_seen != p->sink_answers)
-        return false;
-    if (item->answers_before != p->sink_answers)
-        return false; /* others were answered since the last time: shows where one goes at a time, too */
-    if (item->answers_first == p->sink_answers)
-        return true;
-    return !is_last(p, item) && (item->silences < FG_FLOW_SILENCES || !all_suspect(p, item));
 }
 
 /* @out: it is the sink's trouble, not this record's. */
@@ -186,7 +117,6 @@ static void item_failed(struct fg_item *item, bool probe, bool out, const struct
 {
     struct fg_slot *slot = item->slot;
     struct fg_pipeline *p = slot->batch->p;
-    uint64_t wait;
 
     if (out) {
         outage(p, probe, err);
@@ -197,11 +127,8 @@ static void item_failed(struct fg_item *item, bool probe, bool out, const struct
     if (!slot->dead && out) {
         fg_metric_add(p->m.redelivered, 1);
         enqueue(p, item);
-    } else if (!slot->dead && err->retriable && item->attempts < p->c.attempts) {
-        wait = fg_flow_jitter(p, item->attempts - 1);
-        if (wait < told_to_wait(err))
-            wait = told_to_wait(err);
-        item->due_ms = fg_env_now_ms(p->env) + wait;
+    } else if (!slot->dead && err->retriable && fg_flow_may_retry(p, item->attempts)) {
+        item->due_ms = fg_flow_retry_at(p, item->attempts, err);
         item->queued = FG_ITEM_RETRY;
         fg_list_append(&p->sink_retries, &item->link);
         fg_metric_add(p->m.redelivered, 1);
@@ -260,7 +187,7 @@ void fg_delivery_done(struct fg_delivery *delivery, size_t i, struct fg_record *
             p->probing = false;
     }
     fg_flow_kick(p);
-    out = !ok && is_outage(p, item, err);
+    out = !ok && fg_flow_is_outage(p, item, err);
     if (!out) {
         if (delivery->probe)
             outage_over(p);
@@ -378,7 +305,7 @@ static void send(struct fg_pipeline *p, struct fg_item *first)
     for (size_t i = 0; i < n; i++) {
         struct fg_item *item = item_at(fg_list_pop(&p->to_sink));
         item->queued = FG_ITEM_FREE;
-        if (!is_suspect(item))
+        if (!fg_flow_is_suspect(item))
             item->answers_first = item->answers_seen = p->sink_answers;
         item->answers_before = item->answers_seen;
         item->answers_seen = p->sink_answers;

@@ -279,10 +279,10 @@ struct fg_flow_metrics {
     struct fg_metric *delivered, *redelivered, *refused;
     struct fg_metric *dead[_FG_CODE_N];
     struct fg_metric *commit_seconds, *end_to_end_seconds;
-    struct fg_metric *bytes_in_flight, *bytes_budget;
     struct fg_metric *state[_FG_PIPELINE_STATE_N];
     struct fg_metric *queue_work, *queue_sink, *queue_commit, *batches;
     struct fg_metric *commits, *aborts, *handles;
+    struct fg_metric *bytes_in_flight, *bytes_budget;
 };
 
 /* What takes records in. Two of them: intake-kafka.c, intake-source.c. */
@@ -443,8 +443,18 @@ char *fg_flow_strdup(struct fg_slice s);                /* NUL-ended, never NULL
 /* pipeline.c: the clockwork */
 void fg_flow_kick(struct fg_pipeline *p);
 void fg_flow_due(struct fg_pipeline *p, uint64_t at_ms);          /* in a step: look again at this time */
-uint64_t fg_flow_jitter(struct fg_pipeline *p, unsigned attempt); /* ms, for a record */
-uint64_t fg_flow_outage_jitter(struct fg_pipeline *p, unsigned attempt); /* ms, for Kafka and services */
+
+/* retry.c: every rule of when something is tried again. Each wait draws once from the environment's random numbers. */
+bool fg_flow_may_retry(const struct fg_pipeline *p, unsigned attempts); /* a record that failed so often at a stage */
+/* When a record goes again, after so many attempts (>= 1); @err: may say how long to wait; NULL: it cannot. */
+uint64_t fg_flow_retry_at(struct fg_pipeline *p, unsigned attempts, const struct fg_error *err);
+/* ms until Kafka, or the whole pipeline, is tried again after so many failures before this one; @err: may be NULL. */
+uint64_t fg_flow_again_ms(struct fg_pipeline *p, unsigned failures, const struct fg_error *err);
+/* The sink is in trouble, not this record. */
+bool fg_flow_is_outage(const struct fg_pipeline *p, const struct fg_item *item, const struct fg_error *err);
+/* Until when the sink is left alone after that; counts outage_attempt. @probe: the one that asked whether it is over. */
+uint64_t fg_flow_outage_until(struct fg_pipeline *p, bool probe, const struct fg_error *err);
+bool fg_flow_is_suspect(const struct fg_item *item); /* it has failed, or was silent, before */
 
 /* state.c: troubles, states */
 void fg_flow_trouble(struct fg_pipeline *p, enum fg_flow_trouble who, const char *node, const struct fg_error *err,
@@ -522,6 +532,7 @@ void fg_flow_job_forget(struct fg_flow_job *job); /* its slot goes; it is freed 
 void fg_flow_step_work(struct fg_pipeline *p);
 void fg_flow_step_deliver(struct fg_pipeline *p);
 void fg_flow_deliver_forget(struct fg_pipeline *p); /* cancels every delivery, and frees it */
+bool fg_flow_same_key(const struct fg_item *a, const struct fg_item *b); /* false where they have none */
 void fg_flow_step_outcome(struct fg_pipeline *p);
 /* In a step, the handles are closing: an offset commit may be answered never, so its batch goes now. */
 void fg_flow_commit_cut(struct fg_pipeline *p);

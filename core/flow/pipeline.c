@@ -6,7 +6,6 @@
 #include <stdlib.h>
 
 #include "base/err.h"
-#include "base/hash.h"
 #include "flow/pipeline-private.h"
 
 void *fg_flow_grow(void *array, size_t n, size_t size)
@@ -36,17 +35,6 @@ void fg_flow_due(struct fg_pipeline *p, uint64_t at_ms)
 {
     if (at_ms < p->due_ms)
         p->due_ms = at_ms;
-}
-
-uint64_t fg_flow_jitter(struct fg_pipeline *p, unsigned attempt)
-{
-    return fg_backoff_ms(attempt, p->c.retry_base_ms, p->c.retry_cap_ms, p->env->ops->random(p->env));
-}
-
-uint64_t fg_flow_outage_jitter(struct fg_pipeline *p, unsigned attempt)
-{
-    uint32_t cap = p->c.retry_cap_ms < FG_FLOW_OUTAGE_CAP_MS ? p->c.retry_cap_ms : FG_FLOW_OUTAGE_CAP_MS;
-    return fg_backoff_ms(attempt, p->c.retry_base_ms, cap, p->env->ops->random(p->env));
 }
 
 static void tell_stopped(struct fg_list *stops)

@@ -37,10 +37,8 @@ bool fg_flow_is_stopped(const struct fg_pipeline *p)
 /* DOWN again, to be tried after a while. */
 static void down_for_a_while(struct fg_pipeline *p, enum fg_flow_trouble who, const struct fg_error *err)
 {
-    uint64_t wait = fg_flow_outage_jitter(p, p->failures);
+    uint64_t wait = fg_flow_again_ms(p, p->failures, err);
 
-    if (wait < err->retry_after_ms)
-        wait = err->retry_after_ms;
     p->failures++;
     p->phase = FG_PHASE_DOWN;
     p->retry_ms = fg_env_now_ms(p->env) + wait;
@@ -219,7 +217,7 @@ static void tend_producer(struct fg_pipeline *p)
         close_producer(p);
         p->counts.handles_recreated++;
         fg_metric_add(p->m.handles, 1);
-        p->producer_retry_ms = p->now_ms + fg_flow_outage_jitter(p, p->aborts_in_row);
+        p->producer_retry_ms = p->now_ms + fg_flow_again_ms(p, p->aborts_in_row, NULL);
     }
     if (p->producer || p->producer_closing || !p->needs_producer)
         return;
@@ -254,13 +252,11 @@ static void begin_close(struct fg_pipeline *p)
 static void step_fail(struct fg_pipeline *p)
 {
     struct fg_flow_blame *blame = &p->troubles[FG_TROUBLE_FAILED];
-    uint64_t wait = fg_flow_outage_jitter(p, p->failures);
+    uint64_t wait = fg_flow_again_ms(p, p->failures, &blame->err);
 
     p->fail = false;
     if (p->phase != FG_PHASE_UP)
         return;
-    if (wait < blame->err.retry_after_ms)
-        wait = blame->err.retry_after_ms;
     p->failures++;
     p->retry_ms = p->now_ms + wait;
     blame->next_ms = p->retry_ms;

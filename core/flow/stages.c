@@ -2,7 +2,6 @@
 /* Transforms: each record goes through all of them, in order, on one worker; then its result comes home to its slot. */
 #include <stdlib.h>
 
-#include "base/hash.h"
 #include "flow/chain.h"
 #include "flow/pipeline-private.h"
 
@@ -46,13 +45,13 @@ static void retry(struct fg_slot *slot, const struct fg_flow_job *job)
 
     slot->attempts = slot->stage == job->stage ? slot->attempts + 1 : 1;
     slot->stage = job->stage;
-    if (slot->attempts >= p->c.attempts) {
+    if (!fg_flow_may_retry(p, slot->attempts)) {
         fg_metric_add(p->m.stages[job->stage][FG_STAGE_DEAD], 1);
         fg_flow_slot_dead(slot, stage->node, slot->attempts, &job->err);
         return;
     }
     fg_metric_add(p->m.stages[job->stage][FG_STAGE_RETRIED], 1);
-    slot->due_ms = fg_env_now_ms(p->env) + fg_flow_jitter(p, slot->attempts - 1);
+    slot->due_ms = fg_flow_retry_at(p, slot->attempts, NULL); /* a transform asks nobody who could tell it to wait */
     fg_list_append(&p->work_retries, &slot->queue);
 }
 
