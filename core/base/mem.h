@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "fragua/slice.h"
 
 /* A local runs fn(&local) when it goes out of scope: FG_CLEANUP(fg_buf_deinit) struct fg_buf buf = ...; */
 #define FG_CLEANUP(fn) __attribute__((cleanup(fn)))
@@ -59,5 +60,15 @@ static inline char *fg_strdup(const char *text)
 {
     char *copy = text ? strdup(text) : NULL;
     fg_assert(copy || !text);
+    return copy;
+}
+
+/* The same of a slice, NUL-ended; never NULL. */
+static inline char *fg_slice_dup(struct fg_slice s)
+{
+    char *copy = fg_malloc(s.len + 1);
+    if (s.len)
+        memcpy(copy, s.ptr, s.len);
+    copy[s.len] = '\0';
     return copy;
 }

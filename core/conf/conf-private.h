@@ -21,7 +21,6 @@ const char *fg_conf_show(struct fg_slice text, char ret[FG_CONF_SHOWN_MAX]);
 const char *fg_conf_show_node(const struct fg_conf_node *node, char ret[FG_CONF_SHOWN_MAX]);
 /* How many faults there were, kept or not. */
 size_t fg_conf_faults_count(const struct fg_conf_faults *faults);
-char *fg_conf_strdup(struct fg_slice s); /* never NULL */
 
 /* Nodes. */
 struct fg_conf_node *fg_conf_node_new(enum fg_conf_kind kind, const char *file, unsigned line, unsigned column);

@@ -46,10 +46,10 @@ void fg_conf_fault_add(struct fg_conf_faults *faults, const char *file, unsigned
     (void)vsnprintf(text, sizeof(text), format, ap);
     va_end(ap);
     faults->items[faults->len++] = (struct fg_conf_fault){
-        .file = fg_conf_strdup(fg_slice_of(file)),
+        .file = fg_strdup(file),
         .line = line,
         .column = column,
-        .text = fg_conf_strdup(fg_slice_of(text)),
+        .text = fg_strdup(text),
     };
 }
 
@@ -127,14 +127,6 @@ const char *fg_conf_show_node(const struct fg_conf_node *node, char ret[FG_CONF_
     if (node->kind != FG_CONF_SCALAR)
         return fg_conf_show(fg_slice_of(node->kind == FG_CONF_LIST ? "[...]" : "{...}"), ret);
     return fg_conf_show(node->written ? fg_slice_of(node->written) : fg_slice_make(node->text, node->text_len), ret);
-}
-
-char *fg_conf_strdup(struct fg_slice s)
-{
-    char *copy = fg_strdup_slice(s);
-
-    fg_assert(copy);
-    return copy;
 }
 
 void fg_conf_faults_write(struct fg_json_writer *w, const struct fg_conf_faults *faults)

@@ -253,7 +253,7 @@ struct fg_conf_node *fg_conf_fallback_parse(const struct fg_option *option, stru
         return node;
     }
     node = fg_conf_node_new(FG_CONF_SCALAR, "(default)", 1, 1);
-    node->text = fg_conf_strdup(text);
+    node->text = fg_slice_dup(text);
     node->text_len = text.len;
     /* an empty default is the empty text; a number or boolean is never quoted */
     node->quoted = option->type >= FG_OPTION_STRING;

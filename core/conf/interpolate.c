@@ -63,7 +63,7 @@ static void replace_env(struct work *w, struct fg_slice body)
              fg_conf_show(name, shown));
         return;
     }
-    key = fg_conf_strdup(name);
+    key = fg_slice_dup(name);
     value = getenv(key);
     if (split >= 0 && (!value || !*value)) {
         fg_buf_add_slice(w->out, fg_slice_sub(body, (size_t)split + 2, body.len));

@@ -11,7 +11,7 @@
 
 int fg_conf_parse(struct fg_slice text, const char *name, struct fg_conf_node **ret, struct fg_conf_faults *faults)
 {
-    char *own_name = fg_conf_strdup(fg_slice_of(name));
+    char *own_name = fg_strdup(name);
     struct fg_conf_node *root = NULL;
     int r = fg_conf_parse_any(text, own_name, 0, true, &root, faults);
 

@@ -74,7 +74,7 @@ static void put(struct fg_conf_node *parent, struct fg_conf_node *old, struct fg
         parent->members[i].node = node;
         return;
     }
-    fg_conf_node_add(parent, fg_conf_strdup(key), 1, column, node);
+    fg_conf_node_add(parent, fg_slice_dup(key), 1, column, node);
 }
 
 /* Walks one step; *node moves to the member, or becomes NULL once the last step has put the value. */

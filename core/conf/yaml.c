@@ -164,12 +164,12 @@ static bool replace(struct load *l, const yaml_event_t *e, struct fg_conf_node *
     struct place_of_text where = { l, e };
     bool ok;
 
-    node->written = fg_conf_strdup(text);
+    node->written = fg_slice_dup(text);
     fg_conf_interpolate(text, l->name, &out, &node->from_file, on_interpolate_fault, &where);
     ok = !out.failed;
     l->replaced += out.len;
     node->text_len = out.len;
-    node->text = ok && out.len > 0 ? fg_buf_steal(&out, NULL) : fg_conf_strdup(FG_SLICE_NULL);
+    node->text = ok && out.len > 0 ? fg_buf_steal(&out, NULL) : fg_slice_dup(FG_SLICE_NULL);
     if (!ok) {
         node->text_len = 0;
         FAULT_AT(l, &e->start_mark, "with what ${...} brings in, the file's texts are larger than %u bytes",
@@ -183,7 +183,7 @@ static bool set_text(struct load *l, const yaml_event_t *e, struct fg_conf_node 
 {
     if (l->interpolate && fg_slice_find(text, fg_slice_of("${")) >= 0)
         return replace(l, e, node, text);
-    node->text = fg_conf_strdup(text);
+    node->text = fg_slice_dup(text);
     node->text_len = text.len;
     return true;
 }
@@ -208,7 +208,7 @@ static bool take_key(struct load *l, const yaml_event_t *e, struct fg_slice text
     else if (plain && fg_slice_is(text, "<<"))
         FAULT_AT(l, &e->start_mark, "the merge key \"<<\" is refused: write the keys out");
     else
-        f->key = fg_conf_strdup(text);
+        f->key = fg_slice_dup(text);
     return true;
 }
 
@@ -406,7 +406,7 @@ int fg_conf_parse_any(struct fg_slice text, const char *name, unsigned column, b
     }
     if (!root) {
         root = fg_conf_node_new(FG_CONF_SCALAR, name, 1, column + 1);
-        root->text = fg_conf_strdup(FG_SLICE_NULL);
+        root->text = fg_slice_dup(FG_SLICE_NULL);
     }
     *ret = root;
     return 0;

@@ -23,7 +23,7 @@ void fg_flow_given(struct fg_pipeline *p, const struct fg_bus_position *partitio
     p->n_given = n;
     for (size_t i = 0; i < n; i++)
         p->given[i] = (struct fg_flow_partition){
-            .topic = fg_flow_strdup(fg_slice_of(partitions[i].topic)),
+            .topic = fg_strdup(partitions[i].topic),
             .partition = partitions[i].partition,
             .restart = -1,
             .committed = -1,

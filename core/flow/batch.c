@@ -447,13 +447,13 @@ struct fg_flow_move *fg_flow_move_set(struct fg_list *moves, struct fg_slice key
         move = fg_container_of(l, struct fg_flow_move, link);
         if (move->hash == hash && fg_slice_is(key, move->key)) {
             free((char *)move->value.ptr);
-            move->value = fg_slice_make(fg_flow_strdup(value), value.len);
+            move->value = fg_slice_make(fg_slice_dup(value), value.len);
             return move;
         }
     }
     move = fg_calloc(1, sizeof(*move));
-    move->key = fg_flow_strdup(key);
-    move->value = fg_slice_make(fg_flow_strdup(value), value.len);
+    move->key = fg_slice_dup(key);
+    move->value = fg_slice_make(fg_slice_dup(value), value.len);
     move->hash = hash;
     fg_list_append(moves, &move->link);
     return move;

@@ -15,7 +15,7 @@ void fg_emit_add(struct fg_emit *emit, struct fg_record *record)
     }
     if (emit->n == emit->cap) {
         emit->cap = emit->cap ? emit->cap * 2 : 4;
-        emit->records = fg_flow_grow(emit->records, emit->cap, sizeof(struct fg_record *));
+        emit->records = fg_reallocarray(emit->records, emit->cap, sizeof(struct fg_record *));
     }
     emit->records[emit->n++] = record;
 }

@@ -70,7 +70,7 @@ struct fg_cursor_entry *fg_cursor_map_add(struct fg_cursor_map *map, struct fg_s
     e = fg_calloc(1, sizeof(*e));
     e->hash = hash;
     e->partition = partition;
-    e->key = fg_slice_make(fg_flow_strdup(key), key.len);
+    e->key = fg_slice_make(fg_slice_dup(key), key.len);
     e->next = map->buckets[hash & (map->n_buckets - 1)];
     map->buckets[hash & (map->n_buckets - 1)] = e;
     map->n++;
@@ -79,7 +79,7 @@ struct fg_cursor_entry *fg_cursor_map_add(struct fg_cursor_map *map, struct fg_s
 
 void fg_cursor_entry_set(struct fg_cursor_entry *entry, struct fg_slice value, int64_t generation)
 {
-    char *copy = value.len ? fg_flow_strdup(value) : NULL;
+    char *copy = value.len ? fg_slice_dup(value) : NULL;
     free((char *)entry->value.ptr);
     entry->value = fg_slice_make(copy, value.len);
     entry->generation = generation;

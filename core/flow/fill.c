@@ -36,7 +36,7 @@ static void add(struct fg_batch *batch, struct fg_record *record, struct fg_erro
     fg_assert(batch->magic == FG_BATCH_MAGIC);
     if (batch->n == batch->cap) {
         batch->cap = batch->cap ? batch->cap * 2 : 16;
-        batch->records = fg_flow_grow(batch->records, batch->cap, sizeof(batch->records[0]));
+        batch->records = fg_reallocarray(batch->records, batch->cap, sizeof(batch->records[0]));
     }
     batch->records[batch->n++] = (struct fg_fill_record){record, dead};
 }

@@ -48,9 +48,9 @@ static void keep_own(struct fg_pipeline *p, const struct fg_flow_partition *part
     struct fg_flow_own_mark *own = own_mark(p, partition);
 
     if (!own) {
-        p->own_marks = fg_flow_grow(p->own_marks, p->n_own_marks + 1, sizeof(*p->own_marks));
+        p->own_marks = fg_reallocarray(p->own_marks, p->n_own_marks + 1, sizeof(*p->own_marks));
         own = &p->own_marks[p->n_own_marks++];
-        own->topic = fg_flow_strdup(fg_slice_of(partition->topic));
+        own->topic = fg_strdup(partition->topic);
         own->partition = partition->partition;
     }
     own->in_hand = in_hand;

@@ -68,8 +68,8 @@ static struct fg_bus_outgoing *add(struct fg_flow_publish *out, struct fg_slot *
 {
     if (out->n == out->cap) {
         out->cap = out->cap ? out->cap * 2 : 64;
-        out->messages = fg_flow_grow(out->messages, out->cap, sizeof(*out->messages));
-        out->slots = fg_flow_grow(out->slots, out->cap, sizeof(*out->slots));
+        out->messages = fg_reallocarray(out->messages, out->cap, sizeof(*out->messages));
+        out->slots = fg_reallocarray(out->slots, out->cap, sizeof(*out->slots));
     }
     out->slots[out->n] = slot;
     return &out->messages[out->n++];
@@ -235,7 +235,7 @@ static void add_offset(struct fg_flow_batch *batch, const struct fg_slot *slot)
     while (i < batch->n_offsets && batch->offsets[i].partition != slot->partition)
         i++;
     if (i == batch->n_offsets) {
-        batch->offsets = fg_flow_grow(batch->offsets, ++batch->n_offsets, sizeof(*batch->offsets));
+        batch->offsets = fg_reallocarray(batch->offsets, ++batch->n_offsets, sizeof(*batch->offsets));
         batch->offsets[i].partition = slot->partition;
     }
     batch->offsets[i].next = slot->next;

@@ -437,8 +437,6 @@ struct fg_pipeline {
 };
 
 /* Without memory the process ends: nothing committed is lost, the rest is read again. */
-void *fg_flow_grow(void *array, size_t n, size_t size); /* realloc, never NULL */
-char *fg_flow_strdup(struct fg_slice s);                /* NUL-ended, never NULL */
 
 /* pipeline.c: the clockwork */
 void fg_flow_kick(struct fg_pipeline *p);

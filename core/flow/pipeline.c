@@ -8,20 +8,6 @@
 #include "base/err.h"
 #include "flow/pipeline-private.h"
 
-void *fg_flow_grow(void *array, size_t n, size_t size)
-{
-    return fg_reallocarray(array, n, size);
-}
-
-char *fg_flow_strdup(struct fg_slice s)
-{
-    char *copy = fg_malloc(s.len + 1);
-    if (s.len)
-        memcpy(copy, s.ptr, s.len);
-    copy[s.len] = '\0';
-    return copy;
-}
-
 void fg_flow_kick(struct fg_pipeline *p)
 {
     if (p->kicked)

@@ -171,9 +171,8 @@ static void load_node(struct loading *l, const struct fg_conf_node *map, uint32_
     const struct fg_conf_node *plugin = fg_conf_get(map, "plugin");
     struct fg_error err = FG_ERROR_NULL;
 
-    ret->node = strdup(name);
+    ret->node = fg_strdup(name);
     ret->map = map;
-    fg_assert(ret->node);
     if (map->kind != FG_CONF_MAP || !plugin || plugin->kind != FG_CONF_SCALAR) {
         fault(l, map, "`%s` needs `plugin: NAME` and its options", name);
         return;
@@ -334,8 +333,7 @@ int fg_config_load(const char *path, struct fg_slice text, const char *const *se
     int r;
 
     c->refs = 1;
-    c->path = strdup(path);
-    fg_assert(c->path);
+    c->path = fg_strdup(path);
     r = text.ptr ? fg_conf_parse(text, path, &c->tree, faults) : fg_conf_load(path, &c->tree, faults);
     for (size_t i = 0; r == 0 && i < n_sets; i++)
         r = fg_conf_set(c->tree, sets[i], faults);

@@ -18,17 +18,11 @@ bool fg_process_runs(const struct fg_process *p, const struct fg_config_pipeline
 
 const char *fg_process_name(struct fg_process *p, const char *name)
 {
-    char **more;
-
     for (size_t i = 0; i < p->n_names; i++)
         if (strcmp(p->names[i], name) == 0)
             return p->names[i];
-    more = reallocarray(p->names, p->n_names + 1, sizeof(char *));
-    fg_assert(more);
-    p->names = more;
-    p->names[p->n_names] = strdup(name);
-    fg_assert(p->names[p->n_names]);
-    return p->names[p->n_names++];
+    p->names = fg_reallocarray(p->names, p->n_names + 1, sizeof(char *));
+    return p->names[p->n_names++] = fg_strdup(name);
 }
 
 static int open_controls(struct fg_process *p, struct fg_error *err)
@@ -116,7 +110,7 @@ static char *host_name(void)
 
     if (gethostname(name, sizeof(name) - 1) != 0 || !name[0])
         (void)snprintf(name, sizeof(name), "localhost");
-    return strdup(name);
+    return fg_strdup(name);
 }
 
 static struct fg_process *process_new(const struct fg_process_config *config)
@@ -129,7 +123,7 @@ static struct fg_process *process_new(const struct fg_process_config *config)
     p->config = fg_config_ref(config->config);
     p->generation = 1;
     p->role = config->role;
-    p->instance = config->instance ? strdup(config->instance) : host_name();
+    p->instance = config->instance ? fg_strdup(config->instance) : host_name();
     p->started_ms = fg_clock_wall_ms(&fg_clock_system);
     p->started_mono_ms = fg_clock_mono_ns(&fg_clock_system) / 1000000u;
     p->awaited = -1;
