@@ -265,6 +265,15 @@ static void fake_batch_add(struct fg_batch *batch, struct fg_record *record)
     batch->records[batch->n_records++] = record;
 }
 
+static void fake_batch_dead(struct fg_batch *batch, struct fg_record *record, const struct fg_error *err)
+{
+    assert_int_equal(batch->state, FAKE_BATCH_OPEN);
+    assert_true(err && err->code != FG_E_NONE);
+    assert_true(batch->n_dead < sizeof(batch->dead) / sizeof(batch->dead[0]));
+    batch->dead[batch->n_dead].record = record;
+    batch->dead[batch->n_dead++].err = *err;
+}
+
 static void fake_batch_move(struct fg_batch *batch, const struct fg_cursor *cursor)
 {
     size_t i = 0;
@@ -284,7 +293,7 @@ static void fake_batch_move(struct fg_batch *batch, const struct fg_cursor *curs
 static void fake_batch_submit(struct fg_batch *batch)
 {
     assert_int_equal(batch->state, FAKE_BATCH_OPEN);
-    if (batch->n_records > 0)
+    if (batch->n_records + batch->n_dead > 0)
         assert_true(batch->n_cursors > 0); /* the host refuses records that no cursor accounts for */
     batch->state = FAKE_BATCH_SUBMITTED;
 }
@@ -311,6 +320,8 @@ static struct fg_batch *batch_free(struct fg_batch *batch)
 
     for (size_t i = 0; i < batch->n_records; i++)
         fake_record_unref(batch->records[i]);
+    for (size_t i = 0; i < batch->n_dead; i++)
+        fake_record_unref(batch->dead[i].record);
     for (size_t i = 0; i < batch->n_cursors; i++) {
         free(batch->cursors[i].key);
         free(batch->cursors[i].value);
@@ -445,6 +456,7 @@ static const struct fg_services fake_services = {
     .follow = fake_follow,
     .follow_stop = fake_follow_stop,
     .topic_at = fake_topic_at,
+    .batch_dead = fake_batch_dead,
 };
 
 struct fake_host *fake_host_new(void)

@@ -44,6 +44,8 @@ struct fg_batch {
     enum { FAKE_BATCH_OPEN, FAKE_BATCH_SUBMITTED, FAKE_BATCH_CANCELLED } state;
     struct fg_record **records; /* owned array of n_records, with a reference each */
     size_t n_records;
+    struct { struct fg_record *record; struct fg_error err; } dead[16]; /* given up by the source */
+    size_t n_dead;
     struct { char *key, *value; } cursors[16]; /* NUL-ended, in order of first movement */
     size_t n_cursors;
     struct fg_error err; /* of the cancel; code 0: none */
