@@ -171,11 +171,15 @@ static bool skip_scalar(struct scan *s)
     }
 }
 
-/* A key, its colon, and the space up to the value. */
-static bool skip_key(struct scan *s)
+/* A key, its colon, and the space up to the value. @ret_key: the key as it is written; NULL: nobody wants it. */
+static bool take_key(struct scan *s, struct fg_slice *ret_key)
 {
+    size_t from = s->pos;
+
     if (!skip_string(s))
         return false;
+    if (ret_key)
+        *ret_key = fg_slice_make(s->doc.ptr + from, s->pos - from);
     skip_space(s);
     if (!take(s, ':'))
         return false;
@@ -203,7 +207,7 @@ static bool enter_value(struct scan *s, struct nesting *n, unsigned depth_max, b
     n->is_object = n->is_object << 1 | is_object;
     n->depth++;
     *ret_whole = false;
-    return !is_object || skip_key(s);
+    return !is_object || take_key(s, NULL);
 }
 
 /* Behind a value: closes what ends here, and steps over the comma to the next value, if there is one. */
@@ -214,7 +218,7 @@ static bool leave_value(struct scan *s, struct nesting *n)
         skip_space(s);
         if (take(s, ',')) {
             skip_space(s);
-            return !is_object || skip_key(s);
+            return !is_object || take_key(s, NULL);
         }
         if (!take(s, is_object ? '}' : ']'))
             return false;
@@ -370,7 +374,6 @@ bool fg_json_decode_start(struct fg_slice raw, size_t max, struct fg_buf *out)
 static bool next_element(struct scan *s, bool is_object, struct fg_slice *ret_key)
 {
     bool first = s->pos == 0;
-    size_t from;
 
     if (first)
         s->pos++;
@@ -378,17 +381,7 @@ static bool next_element(struct scan *s, bool is_object, struct fg_slice *ret_ke
     if (!first && !take(s, ','))
         return false;
     skip_space(s);
-    if (!is_object)
-        return true;
-    from = s->pos;
-    if (!skip_string(s))
-        return false;
-    *ret_key = fg_slice_make(s->doc.ptr + from, s->pos - from);
-    skip_space(s);
-    if (!take(s, ':'))
-        return false;
-    skip_space(s);
-    return true;
+    return !is_object || take_key(s, ret_key);
 }
 
 bool fg_json_each(struct fg_json_value container, size_t *pos, struct fg_slice *ret_key, struct fg_json_value *ret)

@@ -2,6 +2,7 @@
 /* A replay's batch on its way: transforms, one transaction, another try, another producer. */
 #include <stdlib.h>
 
+#include "base/hash.h"
 #include "base/mem.h"
 #include "flow/replay-private.h"
 
@@ -144,11 +145,9 @@ void replay_step_work(struct fg_replay *r)
 
 static void try_later(struct fg_replay *r, unsigned tries)
 {
-    uint64_t cap = (uint64_t)PAUSE_BASE_MS << (tries < 8 ? tries : 8);
+    uint64_t random = r->c.env->ops->random(r->c.env);
 
-    if (cap > PAUSE_CAP_MS)
-        cap = PAUSE_CAP_MS;
-    r->due_ms = fg_env_now_ms(r->c.env) + 1 + r->c.env->ops->random(r->c.env) % cap;
+    r->due_ms = fg_env_now_ms(r->c.env) + 1 + fg_backoff_ms(tries, PAUSE_BASE_MS, PAUSE_CAP_MS, random);
     r->phase = REPLAY_PAUSE;
 }
 
