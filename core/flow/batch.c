@@ -24,7 +24,7 @@ struct fg_flow_batch *fg_flow_batch_alloc(struct fg_pipeline *p)
 
     batch->p = p;
     batch->opened_ms = fg_env_now_ms(p->env);
-    batch->release = &batch->slots;
+    batch->unsent = &batch->slots;
     fg_list_init(&batch->slots);
     fg_list_init(&batch->moves);
     fg_list_init(&batch->out.texts);
@@ -85,8 +85,8 @@ static struct fg_slot *slot_new(struct fg_flow_batch *batch, struct fg_record *i
     slot->arrived_ms = fg_env_now_ms(p->env);
     reserve(slot);
     fg_list_append(&batch->slots, &slot->link);
-    if (batch->release == &batch->slots)
-        batch->release = &slot->link;
+    if (batch->unsent == &batch->slots)
+        batch->unsent = &slot->link;
     batch->n_slots++;
     batch->n_open++;
     batch->bytes += bytes;
@@ -227,8 +227,8 @@ static void slot_put_back(struct fg_slot *slot)
     struct fg_flow_batch *batch = slot->batch;
     size_t bytes = fg_record_bytes(slot->in);
 
-    if (batch->release == &slot->link)
-        batch->release = slot->link.next;
+    if (batch->unsent == &slot->link)
+        batch->unsent = slot->link.next;
     batch->n_slots--;
     batch->n_open -= fg_flow_slot_is_open(slot);
     batch->bytes -= bytes;
@@ -294,8 +294,8 @@ static void move_slot(struct fg_slot *slot, struct fg_flow_batch *to)
     struct fg_flow_batch *from = slot->batch;
     size_t bytes = fg_record_bytes(slot->in);
 
-    if (from->release == &slot->link)
-        from->release = slot->link.next;
+    if (from->unsent == &slot->link)
+        from->unsent = slot->link.next;
     fg_list_remove(&slot->link);
     fg_list_append(&to->slots, &slot->link);
     slot->batch = to;

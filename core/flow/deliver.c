@@ -34,17 +34,17 @@ static void enqueue(struct fg_pipeline *p, struct fg_item *item)
 }
 
 /* Lets slots go to the sink in their order: one that is still with the transforms holds those behind it. */
-static void release(struct fg_pipeline *p)
+static void let_go(struct fg_pipeline *p)
 {
     for (struct fg_list *b = p->batches.next; b != &p->batches; b = b->next) {
         struct fg_flow_batch *batch = fg_container_of(b, struct fg_flow_batch, link);
-        while (batch->release != &batch->slots) {
-            struct fg_slot *slot = fg_container_of(batch->release, struct fg_slot, link);
+        while (batch->unsent != &batch->slots) {
+            struct fg_slot *slot = fg_container_of(batch->unsent, struct fg_slot, link);
             if (slot->state == FG_SLOT_WORK)
                 return;
             for (size_t i = 0; i < slot->n_items && slot->state == FG_SLOT_SINK; i++)
                 enqueue(p, &slot->items[i]);
-            batch->release = slot->link.next;
+            batch->unsent = slot->link.next;
         }
     }
 }
@@ -326,7 +326,7 @@ void fg_flow_step_deliver(struct fg_pipeline *p)
     answered_free(p);
     if (!p->c.sink)
         return;
-    release(p);
+    let_go(p);
     retries_due(p);
     while (!p->fail && p->n_deliveries < p->sink_limits.in_flight_max && (item = next_item(p)) != NULL) {
         struct fg_slot *slot = item->slot;

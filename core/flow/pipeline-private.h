@@ -174,7 +174,7 @@ struct fg_flow_batch {
     bool closed;
     bool forgotten; /* its publish is still under way, nothing else of it counts */
     struct fg_list slots;
-    struct fg_list *release; /* link of the next slot to let go to the sink, in order; &slots: none */
+    struct fg_list *unsent; /* link of the first slot that was not let go to the sink yet; &slots: none */
     size_t n_slots, n_open;  /* open: neither done, dropped nor dead */
     size_t bytes;
     uint64_t opened_ms;             /* when the oldest of what is in it came */
