@@ -11,10 +11,6 @@ static const struct fg_metric_decl commit_seconds = {"fragua_batch_commit_second
                                                      "From the start of a batch's commit to its end"};
 static const struct fg_metric_decl end_to_end = {"fragua_end_to_end_seconds", FG_METRIC_TYPE_HISTOGRAM,
                                                  "From a record's own time to its commit"};
-static const struct fg_metric_decl bytes_used = {"fragua_bytes_in_flight", FG_METRIC_TYPE_GAUGE,
-                                                 "Bytes of the byte budget that are in use"};
-static const struct fg_metric_decl bytes_budget = {"fragua_bytes_budget", FG_METRIC_TYPE_GAUGE,
-                                                   "Byte budget: limits.memory without what Kafka's queues may hold"};
 static const struct fg_metric_decl state_gauge = {"fragua_pipeline_state", FG_METRIC_TYPE_GAUGE,
                                                   "1 for the state that a pipeline is in, 0 for the others"};
 static const struct fg_metric_decl dead_letters = {"fragua_dead_letters_total", FG_METRIC_TYPE_COUNTER,
@@ -96,8 +92,6 @@ void fg_flow_metrics_init(struct fg_pipeline *p)
     m->commits = series(p, &commits, "result", "done", NULL, NULL);
     m->aborts = series(p, &commits, "result", "aborted", NULL, NULL);
     m->handles = series(p, &handles, NULL, NULL, NULL, NULL);
-    m->bytes_in_flight = fg_metric_get(p->c.metrics, &bytes_used, NULL, 0);
-    m->bytes_budget = fg_metric_get(p->c.metrics, &bytes_budget, NULL, 0);
 }
 
 void fg_flow_metrics_gauges(struct fg_pipeline *p, enum fg_pipeline_state state)
@@ -106,8 +100,6 @@ void fg_flow_metrics_gauges(struct fg_pipeline *p, enum fg_pipeline_state state)
 
     for (int s = 0; s < _FG_PIPELINE_STATE_N; s++)
         fg_metric_set(m->state[s], s == (int)state ? 1 : 0);
-    fg_metric_set(m->bytes_in_flight, (double)atomic_load_explicit(&p->c.budget->used, memory_order_relaxed));
-    fg_metric_set(m->bytes_budget, (double)p->c.budget->limit);
     fg_metric_set(m->queue_work, (double)p->n_to_work);
     if (m->queue_sink)
         fg_metric_set(m->queue_sink, (double)p->n_to_sink);

@@ -282,7 +282,6 @@ struct fg_flow_metrics {
     struct fg_metric *state[_FG_PIPELINE_STATE_N];
     struct fg_metric *queue_work, *queue_sink, *queue_commit, *batches;
     struct fg_metric *commits, *aborts, *handles;
-    struct fg_metric *bytes_in_flight, *bytes_budget;
 };
 
 /* What takes records in. Two of them: intake-kafka.c, intake-source.c. */

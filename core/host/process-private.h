@@ -222,6 +222,10 @@ bool fg_process_runs(const struct fg_process *process, const struct fg_config_pi
 void fg_follow_stop_all(struct fg_process *process);
 void fg_follow_move_all(struct fg_process *process); /* the process has another kafka */
 
+/* metrics.c */
+void fg_process_metrics(struct fg_process *process); /* sets the gauges that are only looked at when asked for */
+size_t fg_process_resident_bytes(void);
+
 /* events.c */
 bool fg_events_wanted(const struct fg_process *process);
 /* Calls all who listen, within the call; they may stop listening there. */

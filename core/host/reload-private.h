@@ -173,4 +173,9 @@ void fg_reload_report_keep(struct fg_reload *reload, const struct fg_reload_run 
 void fg_reload_report_take_back(struct fg_reload *reload, unsigned generation, const struct fg_error *why, double ms);
 void fg_reload_report_deinit(struct fg_reload_report *report);
 void fg_reload_log(const struct fg_reload_run *run);
-void fg_reload_metrics(const struct fg_reload_run *run);
+const char *fg_reload_phase_name(enum fg_reload_phase phase);
+const char *fg_reload_result_name(enum fg_reload_result result);
+
+/* metrics.c */
+void fg_reload_count(const struct fg_process *process, enum fg_reload_result result);
+void fg_reload_metrics(const struct fg_reload_run *run); /* counts it too */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a reload says of itself: the API's report, the log's lines, metrics. */
+/* What a reload says of itself: the API's report, the log's lines. */
 #include <stdlib.h>
 
 #include "base/err.h"
@@ -23,13 +23,14 @@ static const char *const trigger_names[_FG_RELOAD_TRIGGER_N] = {
     [FG_RELOAD_PROBATION] = "probation",
 };
 
-static void count(const struct fg_process *p, enum fg_reload_result result)
+const char *fg_reload_phase_name(enum fg_reload_phase phase)
 {
-    static const struct fg_metric_decl total = { "fragua_reloads_total", FG_METRIC_TYPE_COUNTER,
-                                                 "Reloads by how they ended" };
-    const struct fg_label label = { "result", result_names[result] };
+    return phase_names[phase];
+}
 
-    fg_metric_add(fg_metric_get(p->metrics, &total, &label, 1), 1);
+const char *fg_reload_result_name(enum fg_reload_result result)
+{
+    return result_names[result];
 }
 
 static void write_ms(struct fg_json_writer *w, const char *key, double ms)
@@ -169,7 +170,7 @@ static void outcomes_taken_back(struct fg_reload_report *report)
 
 void fg_reload_report_take_back(struct fg_reload *reload, unsigned generation, const struct fg_error *why, double ms)
 {
-    count(reload->process, FG_RELOAD_ROLLED_BACK);
+    fg_reload_count(reload->process, FG_RELOAD_ROLLED_BACK);
     for (size_t i = 0; i < reload->n_reports; i++) {
         struct fg_reload_report *report = &reload->reports[i];
         if (report->generation < generation || report->result != FG_RELOAD_DONE)
@@ -258,26 +259,5 @@ void fg_reload_log(const struct fg_reload_run *run)
         fg_logf(&p->logger, FG_LOG_ERROR, "reload: %s, generation %u goes on: %s", result_names[run->result],
                 p->generation, run->err.text);
         break;
-    }
-}
-
-void fg_reload_metrics(const struct fg_reload_run *run)
-{
-    static const struct fg_metric_decl seconds = { "fragua_reload_seconds", FG_METRIC_TYPE_GAUGE,
-                                                   "How long each phase of the last reload took" };
-    static const struct fg_metric_decl pause = { "fragua_pipeline_pause_seconds", FG_METRIC_TYPE_GAUGE,
-                                                 "How long the last reload that changed a pipeline held it" };
-    struct fg_metrics *metrics = run->reload->process->metrics;
-
-    count(run->reload->process, run->result);
-    for (size_t i = 0; i < _FG_RELOAD_PHASE_N; i++) {
-        const struct fg_label label = { "phase", phase_names[i] };
-        fg_metric_set(fg_metric_get(metrics, &seconds, &label, 1),
-                      run->phase_ms[i] < 0 ? 0 : run->phase_ms[i] / 1000);
-    }
-    for (size_t i = 0; run->pipelines && i < run->diff.n_pipelines; i++) {
-        const struct fg_label label = { "pipeline", run->diff.pipelines[i].name };
-        if (run->diff.pipelines[i].how != FG_PIPELINE_SAME && run->diff.pipelines[i].how != FG_PIPELINE_REMOVED)
-            fg_metric_set(fg_metric_get(metrics, &pause, &label, 1), run->pipelines[i].pause_ms / 1000);
     }
 }

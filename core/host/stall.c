@@ -6,11 +6,6 @@
 
 #include "base/assert.h"
 
-static const struct fg_metric_decl busy_decl = {
-    "fragua_loop_busy_seconds", FG_METRIC_TYPE_HISTOGRAM,
-    "Time that callbacks took in one turn of the loop, when no socket was looked at",
-};
-
 static uint64_t slot_of(uint64_t ns)
 {
     return ns / 1000000u / FG_STALL_SLOT_MS;
@@ -75,7 +70,7 @@ void fg_stall_start(struct fg_stall *stall, uv_loop_t *loop, struct fg_metrics *
     int r = uv_loop_configure(loop, UV_METRICS_IDLE_TIME);
 
     fg_assert(r == 0);
-    *stall = (struct fg_stall){ .open = true, .busy = fg_metric_get(metrics, &busy_decl, NULL, 0) };
+    *stall = (struct fg_stall){ .open = true, .busy = fg_metric_get(metrics, &fg_stall_busy, NULL, 0) };
     (void)uv_prepare_init(loop, &stall->prepare);
     stall->prepare.data = stall;
     (void)uv_prepare_start(&stall->prepare, on_prepare);

@@ -31,6 +31,8 @@ struct fg_stall {
     void *closed_arg;
 };
 
+extern const struct fg_metric_decl fg_stall_busy; /* metrics.c: fragua_loop_busy_seconds */
+
 /* Before the loop runs. @metrics: fragua_loop_busy_seconds. Both borrowed until closed. Keeps no loop alive. */
 void fg_stall_start(struct fg_stall *stall, uv_loop_t *loop, struct fg_metrics *metrics);
 void fg_stall_close(struct fg_stall *stall, fg_done_cb closed, void *arg); /* not started: closed(arg) at once */

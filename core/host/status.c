@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the process says about itself: JSON for the API, text for Prometheus. */
-#include <dirent.h>
+/* What the process says about itself: the reports of fg_process_report(). */
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/err.h"
-#include "base/fs.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -23,34 +20,6 @@ static void write_time(struct fg_json_writer *w, const char *key, int64_t unix_m
         return;
     fg_rfc3339(unix_ms, text);
     fg_json_kv_cstr(w, key, text);
-}
-
-static size_t resident_bytes(void)
-{
-    struct fg_buf buf = FG_BUF_INIT(4096);
-    struct fg_slice pages, rest;
-    int64_t n = 0;
-
-    if (fg_read_file("/proc/self/statm", 4096, &buf, NULL) == 0) {
-        (void)fg_slice_cut(fg_buf_slice(&buf), ' ', &pages, &rest); /* size, then resident */
-        (void)fg_slice_cut(rest, ' ', &pages, &rest);
-        (void)fg_parse_int(pages, &n);
-    }
-    fg_buf_deinit(&buf);
-    return (size_t)n * (size_t)sysconf(_SC_PAGESIZE);
-}
-
-static size_t open_files(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    size_t n = 0;
-
-    if (!dir)
-        return 0;
-    while (readdir(dir))
-        n++;
-    closedir(dir);
-    return n > 3 ? n - 3 : 0; /* ".", ".." and the folder itself */
 }
 
 struct plugin_list {
@@ -122,7 +91,7 @@ static void write_status(struct fg_json_writer *w, struct fg_process *p)
     fg_json_object(w);
     fg_json_kv_int(w, "budget_bytes", (int64_t)p->budget.limit);
     fg_json_kv_int(w, "in_flight_bytes", (int64_t)atomic_load(&p->budget.used));
-    fg_json_kv_int(w, "resident_bytes", (int64_t)resident_bytes());
+    fg_json_kv_int(w, "resident_bytes", (int64_t)fg_process_resident_bytes());
     fg_json_object_end(w);
     fg_json_kv_int(w, "workers", p->env->n_workers);
     write_kafka(w, p);
@@ -261,79 +230,6 @@ static void write_ready(struct fg_json_writer *w, const struct fg_process *p)
     fg_json_object_end(w);
 }
 
-static const struct fg_metric_decl process_metrics[] = {
-    { "process_resident_memory_bytes", FG_METRIC_TYPE_GAUGE, "Resident memory size in bytes" },
-    { "process_open_fds", FG_METRIC_TYPE_GAUGE, "Open file descriptors" },
-    { "process_start_time_seconds", FG_METRIC_TYPE_GAUGE, "Start time since the Unix epoch in seconds" },
-    { "fragua_generation", FG_METRIC_TYPE_GAUGE, "Generation of the running configuration" },
-    { "fragua_bytes_budget", FG_METRIC_TYPE_GAUGE, "Byte budget: limits.memory without what Kafka's queues may hold" },
-    { "fragua_bytes_in_flight", FG_METRIC_TYPE_GAUGE, "Bytes of the byte budget that are in use" },
-};
-
-static const struct fg_metric_decl depth_decl = {
-    "fragua_queue_depth", FG_METRIC_TYPE_GAUGE, "Things that wait or are under way in a queue of the process",
-};
-static const struct fg_metric_decl bytes_decl = {
-    "fragua_queue_bytes", FG_METRIC_TYPE_GAUGE, "Bytes that wait or are under way in a queue of the process",
-};
-static const struct fg_metric_decl stall_decl = {
-    "fragua_loop_stall_seconds_max", FG_METRIC_TYPE_GAUGE,
-    "Longest time that callbacks kept the loop from its sockets, in the last minute and since the start",
-};
-
-static const struct fg_metric_decl cpu_decl = {
-    "fragua_loop_stall_cpu_seconds_max", FG_METRIC_TYPE_GAUGE,
-    "Most of the processor that one turn of the loop took, in the last minute and since the start",
-};
-
-static void set_one(struct fg_process *p, const struct fg_metric_decl *decl, const char *label, const char *name,
-                    double value)
-{
-    const struct fg_label labels[] = { { label, name } };
-
-    fg_metric_set(fg_metric_get(p->metrics, decl, labels, 1), value);
-}
-
-static void set_queues(struct fg_process *p)
-{
-    struct fg_http_client_depth client;
-    struct fg_http_server_depth server;
-
-    set_one(p, &depth_decl, "queue", "workers", (double)fg_env_uv_pending(p->env));
-    if (p->client) {
-        fg_http_client_depth(p->client, &client);
-        set_one(p, &depth_decl, "queue", "http_client_waiting", (double)client.waiting);
-        set_one(p, &depth_decl, "queue", "http_client_running", (double)client.running);
-        set_one(p, &depth_decl, "queue", "http_client_paused", (double)client.paused);
-        set_one(p, &bytes_decl, "queue", "http_client_requests", (double)client.request_bytes);
-        set_one(p, &bytes_decl, "queue", "http_client_answers", (double)client.body_bytes);
-    }
-    if (p->server) {
-        fg_http_server_depth(p->server, &server);
-        set_one(p, &depth_decl, "queue", "http_server_streams", (double)server.streams);
-        set_one(p, &bytes_decl, "queue", "http_server_requests", (double)server.body_bytes);
-        set_one(p, &bytes_decl, "queue", "http_server_answers", (double)server.waiting_bytes);
-    }
-    set_one(p, &stall_decl, "window", "1m", fg_stall_longest_minute(&p->stall, &p->stall.wall, uv_hrtime()));
-    set_one(p, &stall_decl, "window", "start", fg_stall_longest(&p->stall.wall));
-    set_one(p, &cpu_decl, "window", "1m", fg_stall_longest_minute(&p->stall, &p->stall.cpu, uv_hrtime()));
-    set_one(p, &cpu_decl, "window", "start", fg_stall_longest(&p->stall.cpu));
-}
-
-static void write_metrics(struct fg_process *p, fg_write_cb write, void *arg)
-{
-    const double values[] = {
-        (double)resident_bytes(), (double)open_files(), (double)p->started_ms / 1000.0,
-        (double)p->generation,
-        (double)p->budget.limit, (double)atomic_load(&p->budget.used),
-    };
-
-    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++)
-        fg_metric_set(fg_metric_get(p->metrics, &process_metrics[i], NULL, 0), values[i]);
-    set_queues(p);
-    fg_metrics_write(p->metrics, write, arg);
-}
-
 int fg_process_report(struct fg_process *p, enum fg_report what, const char *name, fg_write_cb write, void *arg,
                       struct fg_error *err)
 {
@@ -344,7 +240,8 @@ int fg_process_report(struct fg_process *p, enum fg_report what, const char *nam
     if (!p->env)
         return fg_raise(fg_error_set(err, FG_E_UNAVAILABLE, 0, "the process has not begun, or has ended"));
     if (what == FG_REPORT_METRICS) {
-        write_metrics(p, write, arg);
+        fg_process_metrics(p);
+        fg_metrics_write(p->metrics, write, arg);
         return 0;
     }
     if (what == FG_REPORT_STATUS)

@@ -60,22 +60,6 @@ static const char *reason_of(int status)
     return "Status";
 }
 
-static void count(struct fg_http_server *server, int status)
-{
-    static const struct fg_metric_decl decl = {"fragua_http_server_requests_total", FG_METRIC_TYPE_COUNTER,
-                                               "Requests answered, by status code"};
-    char code[12];
-    struct fg_label label = {"code", code};
-
-    if (!server->metrics || status < 0 || status > 599)
-        return;
-    if (!server->by_status[status]) {
-        (void)snprintf(code, sizeof(code), "%d", status);
-        server->by_status[status] = fg_metric_get(server->metrics, &decl, &label, 1);
-    }
-    fg_metric_add(server->by_status[status], 1);
-}
-
 /* IMF-fixdate, made once a second. Not by strftime: its names follow the locale. */
 static void add_date(struct fg_http_server *server, struct fg_buf *out)
 {
@@ -166,7 +150,7 @@ void fg_answer_send(struct fg_connection *conn, const struct fg_answer *answer)
         bufs[1] = uv_buf_init((char *)(uintptr_t)answer->body.ptr, (unsigned)answer->body.len);
         n = 2;
     }
-    count(conn->server, answer->status);
+    fg_server_count(conn->server, answer->status);
     fg_wire_write(conn, bufs, n);
 }
 

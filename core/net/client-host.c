@@ -1,22 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The hosts that are talked to: their lines of waiting calls, their slots and their figures. */
+/* The hosts that are talked to: their lines of waiting calls and their slots. */
 #include <stdlib.h>
 
 #include "base/assert.h"
 #include "base/mem.h"
 #include "net/client-private.h"
-
-static const struct fg_metric_decl requests_decl = {
-    .name = "fragua_http_client_requests_total",
-    .type = FG_METRIC_TYPE_COUNTER,
-    .help = "HTTP requests sent and answered, by host and status; code=\"error\": no whole answer.",
-};
-
-static const struct fg_metric_decl seconds_decl = {
-    .name = "fragua_http_client_seconds",
-    .type = FG_METRIC_TYPE_HISTOGRAM,
-    .help = "Time from sending an HTTP request, waiting for a connection included, to its answer or error.",
-};
 
 struct client_host *client_host_get(struct fg_http_client *client, const char *origin, const char *label)
 {
@@ -34,10 +22,7 @@ struct client_host *client_host_get(struct fg_http_client *client, const char *o
     host->kept = client->n_kept_hosts < METRIC_HOSTS_MAX;
     client->n_kept_hosts += host->kept;
     (void)snprintf(host->label, sizeof(host->label), "%s", host->kept ? label : "other");
-    if (client->metrics) {
-        struct fg_label by_host = { "host", host->label };
-        host->seconds = fg_metric_get(client->metrics, &seconds_decl, &by_host, 1);
-    }
+    client_host_metrics(client, host);
     fg_list_init(&host->waiting);
     fg_list_append(&client->hosts, &host->link);
     return host;
@@ -49,35 +34,6 @@ void client_host_unused(struct fg_http_client *client, struct client_host *host)
         return;
     fg_list_remove(&host->link);
     free(host);
-}
-
-static struct fg_metric *code_metric(struct fg_http_client *client, struct client_host *host, int code)
-{
-    struct fg_metric *metric;
-    struct fg_label labels[2] = { { "host", host->label }, { "code", "error" } };
-    char text[16];
-
-    for (size_t i = 0; i < host->n_codes; i++)
-        if (host->codes[i].code == code)
-            return host->codes[i].metric;
-    if (code > 0) {
-        (void)snprintf(text, sizeof(text), "%d", code);
-        labels[1].value = text;
-    }
-    metric = fg_metric_get(client->metrics, &requests_decl, labels, 2);
-    if (host->n_codes < sizeof(host->codes) / sizeof(host->codes[0])) {
-        host->codes[host->n_codes].code = code;
-        host->codes[host->n_codes++].metric = metric;
-    }
-    return metric;
-}
-
-void client_host_count(struct fg_http_client *client, struct client_host *host, int status, uint64_t elapsed_ms)
-{
-    if (!client->metrics)
-        return;
-    fg_metric_add(code_metric(client, host, status), 1);
-    fg_metric_observe(host->seconds, (double)elapsed_ms / 1000);
 }
 
 /* The first call of a line that can run; its host goes to the end, so that a busy host does not starve the rest. */

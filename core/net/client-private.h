@@ -187,11 +187,14 @@ void client_room_give(struct fg_http_call *call);     /* its body is gone; repea
 void client_room_lend(struct fg_http_call *call, size_t bytes); /* the request's body */
 size_t client_room_pass(struct fg_http_call *call);   /* its body goes to somebody else, with this charge */
 
-/* client-host.c: lines and figures of a host */
+/* client-host.c: the lines of a host */
 struct client_host *client_host_get(struct fg_http_client *client, const char *origin, const char *label);
 void client_host_unused(struct fg_http_client *client, struct client_host *host);
-void client_host_count(struct fg_http_client *client, struct client_host *host, int status, uint64_t elapsed_ms);
 void client_host_next(struct fg_http_client *client); /* starts those that wait where there is a slot */
+
+/* metrics.c */
+void client_host_metrics(struct fg_http_client *client, struct client_host *host); /* gets a new host's series */
+void client_host_count(struct fg_http_client *client, struct client_host *host, int status, uint64_t elapsed_ms);
 
 /* client-request.c: checks a request and puts it into the call's easy handle; the call stays idle on failure */
 int client_request_set(struct fg_http_call *call, const struct fg_http_request *req, struct fg_slice bearer,

@@ -227,6 +227,10 @@ bool fg_server_tls_certified(const struct fg_connection *conn);
 SSL *fg_server_tls_session(struct fg_server_tls *tls); /* NULL: no memory */
 void fg_server_tls_input(struct fg_connection *conn, struct fg_slice bytes);
 
+/* metrics.c */
+void fg_server_metrics(struct fg_http_server *server); /* gets those that are always there */
+void fg_server_count(struct fg_http_server *server, int status); /* an answer with this status */
+
 /* server.c */
 void fg_server_set_limits(struct fg_http_server *server, const struct fg_http_server_limits *given);
 /* An array of config->n_tokens; NULL: no memory. */

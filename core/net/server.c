@@ -72,19 +72,6 @@ struct fg_http_token *fg_server_copy_tokens(const struct fg_http_server_config *
     return tokens;
 }
 
-static void declare_metrics(struct fg_http_server *server)
-{
-    static const struct fg_metric_decl connections = {"fragua_http_server_connections", FG_METRIC_TYPE_GAUGE,
-                                                      "Connections open to the HTTP server"};
-    static const struct fg_metric_decl cut = {"fragua_http_server_streams_cut_total", FG_METRIC_TYPE_COUNTER,
-                                              "Streams cut because their reader was too slow"};
-
-    if (!server->metrics)
-        return;
-    server->connections_metric = fg_metric_get(server->metrics, &connections, NULL, 0);
-    server->cut_metric = fg_metric_get(server->metrics, &cut, NULL, 0);
-}
-
 static void server_free(struct fg_http_server *server)
 {
     struct fg_list *it, *tmp;
@@ -263,7 +250,7 @@ int fg_http_server_new(const struct fg_http_server_config *config, struct fg_htt
     fg_list_init(&server->connections);
     fg_list_init(&server->resumable);
     fg_server_set_limits(server, &config->limits);
-    declare_metrics(server);
+    fg_server_metrics(server);
     server->n_tokens = config->n_tokens;
     server->listen = fg_strdup_slice(fg_slice_of(config->listen));
     server->tokens = fg_server_copy_tokens(config, err);
