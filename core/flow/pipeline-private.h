@@ -449,7 +449,7 @@ uint64_t fg_flow_retry_at(struct fg_pipeline *p, unsigned attempts, const struct
 uint64_t fg_flow_again_ms(struct fg_pipeline *p, unsigned failures, const struct fg_error *err);
 /* The sink is in trouble, not this record. */
 bool fg_flow_is_outage(const struct fg_pipeline *p, const struct fg_item *item, const struct fg_error *err);
-/* Until when the sink is left alone after that; counts outage_attempt. @probe: the one that asked whether it is over. */
+/* Until when the sink is left alone then; counts outage_attempt. @probe: the one that asked whether it is over. */
 uint64_t fg_flow_outage_until(struct fg_pipeline *p, bool probe, const struct fg_error *err);
 bool fg_flow_is_suspect(const struct fg_item *item); /* it has failed, or was silent, before */
 

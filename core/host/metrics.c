@@ -95,7 +95,8 @@ static const struct {
     { { "process_open_fds", FG_METRIC_TYPE_GAUGE, "Open file descriptors" }, open_files },
     { { "process_start_time_seconds", FG_METRIC_TYPE_GAUGE, "Start time since the Unix epoch in seconds" }, started },
     { { "fragua_generation", FG_METRIC_TYPE_GAUGE, "Generation of the running configuration" }, generation },
-    { { "fragua_bytes_budget", FG_METRIC_TYPE_GAUGE, "Byte budget: limits.memory without what Kafka's queues may hold" },
+    { { "fragua_bytes_budget", FG_METRIC_TYPE_GAUGE,
+        "Byte budget: limits.memory without what Kafka's queues may hold" },
       budget },
     { { "fragua_bytes_in_flight", FG_METRIC_TYPE_GAUGE, "Bytes of the byte budget that are in use" }, in_flight },
 };
