@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every metric that the sources declare has its row in docs/metrics.md, with its type; and the other way round."""
+"""Every metric is declared in one file, and has its row in docs/metrics.md with its type; and the other way round."""
 import re
 
 from tree import bare_comments, code_spans, table_rows
@@ -17,16 +17,16 @@ def is_test(path):
 
 
 def declared(tree):
-    """{name: (type, file)} of all metrics in the sources."""
+    """{name: {file: type}} of all metrics in the sources."""
     found = {}
     for path in tree.files(".c", under=("core/", "plugins/")):
         if is_test(path):
             continue
         text = bare_comments(tree.text(path))
         for name, kind in DECLARATION.findall(text):
-            found[name] = (kind.lower(), path)
+            found.setdefault(name, {})[path] = kind.lower()
         for kind, name in OF_PLUGIN.findall(text):
-            found["fragua_plugin_" + name] = (kind.lower(), path)
+            found.setdefault("fragua_plugin_" + name, {})[path] = kind.lower()
     return found
 
 
@@ -37,7 +37,10 @@ def documented(tree):
 
 
 def compare(known, rows):
-    for name, (kind, path) in sorted(known.items()):
+    for name, files in sorted(known.items()):
+        path, kind = min(files.items())
+        if len(files) > 1 and not name.startswith("fragua_plugin_"):
+            yield f"{max(files)}: the metric `{name}` is declared in {path} too: have it in one place"
         if name not in rows:
             yield f"{path}: the metric `{name}` has no row in {DOCUMENT}"
         elif rows[name] != kind:

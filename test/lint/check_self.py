@@ -77,6 +77,8 @@ FAULTS = [
     ("a row without a metric", check_metrics, "core/net/metric.c", SPDX, "nothing declares `x_total`"),
     ("a metric of another type", check_metrics, "core/net/metric.c",
      SPDX + 'struct decl d = {"x_total", FG_METRIC_TYPE_GAUGE, "help"};\n', "is called a counter"),
+    ("a metric that two files declare", check_metrics, "core/base/m.c",
+     SPDX + 'struct decl d = {"x_total", FG_METRIC_TYPE_COUNTER, "help"};\n', "is declared in core/base/m.c too"),
     ("a route without a row", check_routes, "plugins/http-x/README.md", "# none\n",
      "no row for the route `GET /v1/a/b`"),
     ("a row without a route", check_routes, "plugins/http-x/x.c", SPDX, "`GET /v1/a/{id}` is no route"),
