@@ -156,6 +156,8 @@ static int fake_svc_record_new(struct fg_host *host, const struct fg_record_spec
     struct fg_record *r;
     struct fg_header *headers;
 
+    if (v->value.len > fake->value_max)
+        return fg_error_set(err, FG_E_LIMIT, 0, "there is never room for it");
     if (fake->no_room || fake->records_left == 0)
         return fg_error_set(err, FG_E_NO_ROOM, FG_ERROR_RETRIABLE, "no room");
     if (fake->records_left != UINT_MAX)
@@ -469,6 +471,7 @@ struct fake_host *fake_host_new(void)
     fake->now_ms = 1000;
     fake->wall_ms = 1767225600000; /* 2026-01-01T00:00:00Z */
     fake->records_left = UINT_MAX;
+    fake->value_max = SIZE_MAX;
     fake->log = FG_BUF_INIT(16u << 20);
     return fake;
 }

@@ -92,6 +92,7 @@ struct fake_host {
     uint64_t random_next;   /* what random() returns; the same until the test changes it */
     bool no_room;           /* record_new() says -FG_E_NO_ROOM */
     unsigned records_left;  /* record_new() works so often, then no room; UINT_MAX: always */
+    size_t value_max;       /* record_new() says -FG_E_LIMIT of a larger value; SIZE_MAX: never */
     struct fg_buf log;      /* "LEVEL text\n"... */
     struct fg_error trouble; /* the last one told; code 0: none */
     unsigned n_troubles;    /* how often trouble() was called */

@@ -248,6 +248,21 @@ static void a_file_that_is_too_large_is_a_dead_letter(void **state)
     assert_int_equal(pull(bed)->state, FAKE_BATCH_OPEN); /* once */
 }
 
+static void a_file_that_never_has_room_is_one_too(void **state)
+{
+    struct bed *bed = *state;
+    struct fg_batch *batch;
+
+    put(bed, "large", "123456", 2);
+    bed->fake->value_max = 5;
+    batch = pull(bed);
+    assert_int_equal(batch->state, FAKE_BATCH_SUBMITTED);
+    assert_int_equal(batch->n_records, 0);
+    assert_int_equal(batch->n_dead, 1);
+    assert_string_equal(batch->dead[0].err.text, "there is never room for it");
+    assert_int_equal(bed->fake->svc.record_view(batch->dead[0].record)->value.len, 0);
+}
+
 static void put_many(const struct bed *bed, unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
@@ -400,6 +415,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_file_that_is_still_written_waits, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_name_that_is_not_utf8_stays_as_it_is_in_the_key, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_file_that_is_too_large_is_a_dead_letter, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_file_that_never_has_room_is_one_too, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_file_that_is_gone_or_changed_since_it_was_listed_is_passed_over, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(without_room_it_submits_what_it_has_and_loses_nothing, set_up, tear_down),
