@@ -29,7 +29,7 @@
 
 /*
  * The ABI's number and its change list. Services at the end of their table, found by its `size`, do not raise it.
- *   1  the first; then: fg_sink_limits.key_order, batch_dead()
+ *   1  the first; before its first release: fg_sink_limits.key_order, batch_dead()
  */
 #define FG_ABI 1u
 
