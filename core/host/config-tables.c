@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The option tables of the pipeline file itself. */
+/* The pipeline file itself as tables: its options, and the places where plugins stand. */
 #include "host/config.h"
 
 const char *const fg_config_sasl_mechanisms[] = { "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", NULL };
@@ -173,13 +173,28 @@ static const struct fg_option pipeline_options[] = {
     FG_OPTION_END,
 };
 
+static const struct fg_config_place http_places[] = {
+    { "plugins", "http.plugins", FG_KIND_CONTROL, offsetof(struct fg_config, controls),
+      offsetof(struct fg_config, n_controls) },
+    { NULL, NULL, 0, 0, 0 },
+};
+
+/* in the order of the record's way */
+static const struct fg_config_place pipeline_places[] = {
+    { "source", "source", FG_KIND_SOURCE, offsetof(struct fg_config_pipeline, source), 0 },
+    { "transforms", "transforms", FG_KIND_TRANSFORM, offsetof(struct fg_config_pipeline, transforms),
+      offsetof(struct fg_config_pipeline, n_transforms) },
+    { "sink", "sink", FG_KIND_SINK, offsetof(struct fg_config_pipeline, sink), 0 },
+    { NULL, NULL, 0, 0, 0 },
+};
+
 /* in the order of the sections' numbers */
 const struct fg_config_table fg_config_tables[] = {
-    { "kafka", kafka_options },
-    { "http", http_options },
-    { "limits", limits_options },
-    { "reload", reload_options },
-    { "plugins", plugins_options },
-    { "pipelines.*", pipeline_options },
-    { NULL, NULL },
+    { "kafka", kafka_options, NULL },
+    { "http", http_options, http_places },
+    { "limits", limits_options, NULL },
+    { "reload", reload_options, NULL },
+    { "plugins", plugins_options, NULL },
+    { "pipelines.*", pipeline_options, pipeline_places },
+    { NULL, NULL, NULL },
 };

@@ -21,8 +21,8 @@ struct loading {
 };
 
 static const char *const plugin_keys[] = { "plugin", "sha256", NULL };
-static const char *const http_foreign[] = { "plugins", NULL };
-static const char *const pipeline_foreign[] = { "source", "transforms", "sink", NULL };
+
+#define PLACES_MAX 8u /* of a section */
 
 __attribute__((format(printf, 3, 4))) static void fault(struct loading *l, const struct fg_conf_node *at,
                                                         const char *format, ...)
@@ -36,11 +36,26 @@ __attribute__((format(printf, 3, 4))) static void fault(struct loading *l, const
     fg_conf_fault_add(l->faults, at->file, at->line, at->column, "%s", text);
 }
 
-static void load_section(struct loading *l, unsigned section, const char *const *foreign, void *ret, size_t size)
+/* The keys of a section that hold plugins, and so are none of its options. NULL-ended. */
+static void place_keys(unsigned section, const char *ret[PLACES_MAX + 1])
+{
+    const struct fg_config_place *place = fg_config_tables[section].places;
+    size_t n = 0;
+
+    for (; place && place->key; place++) {
+        fg_assert(n < PLACES_MAX);
+        ret[n++] = place->key;
+    }
+    ret[n] = NULL;
+}
+
+static void load_section(struct loading *l, unsigned section, void *ret, size_t size)
 {
     const struct fg_conf_node *tree = l->config->tree;
     const struct fg_conf_node *map = fg_conf_get(tree, fg_config_tables[section].path);
+    const char *foreign[PLACES_MAX + 1];
 
+    place_keys(section, foreign);
     if (fg_conf_fill(map, tree, fg_config_tables[section].table, foreign, ret, size, &l->config->values[section],
                      l->faults) == 0)
         fg_digests_add_options(&l->config->digests, fg_config_tables[section].table, ret);
@@ -50,12 +65,12 @@ static void load_sections(struct loading *l)
 {
     struct fg_config *c = l->config;
 
-    load_section(l, FG_SECTION_KAFKA, NULL, &c->kafka, sizeof(c->kafka));
+    load_section(l, FG_SECTION_KAFKA, &c->kafka, sizeof(c->kafka));
     if (fg_conf_get(c->tree, "http"))
-        load_section(l, FG_SECTION_HTTP, http_foreign, &c->http, sizeof(c->http));
-    load_section(l, FG_SECTION_LIMITS, NULL, &c->limits, sizeof(c->limits));
-    load_section(l, FG_SECTION_RELOAD, NULL, &c->reload, sizeof(c->reload));
-    load_section(l, FG_SECTION_PLUGINS, NULL, &c->plugins, sizeof(c->plugins));
+        load_section(l, FG_SECTION_HTTP, &c->http, sizeof(c->http));
+    load_section(l, FG_SECTION_LIMITS, &c->limits, sizeof(c->limits));
+    load_section(l, FG_SECTION_RELOAD, &c->reload, sizeof(c->reload));
+    load_section(l, FG_SECTION_PLUGINS, &c->plugins, sizeof(c->plugins));
 }
 
 static bool is_section(const char *key)
@@ -227,6 +242,20 @@ static struct fg_config_node *load_nodes(struct loading *l, const struct fg_conf
     return nodes;
 }
 
+static void load_places(struct loading *l, const struct fg_conf_node *map, unsigned section, void *into)
+{
+    for (const struct fg_config_place *place = fg_config_tables[section].places; place->key; place++) {
+        const struct fg_conf_node *node = fg_conf_get(map, place->key);
+        void *at = (char *)into + place->offset;
+
+        if (place->n_offset)
+            *(struct fg_config_node **)at =
+                load_nodes(l, node, place->kind, place->node, (size_t *)(void *)((char *)into + place->n_offset));
+        else if (node)
+            load_node(l, node, place->kind, place->node, at);
+    }
+}
+
 static void check_pipeline(struct loading *l, struct fg_config_pipeline *p)
 {
     bool source = fg_conf_get(p->map, "source") != NULL;
@@ -252,7 +281,7 @@ static bool pipeline_name_is_sane(const char *name)
 
 static void load_pipeline(struct loading *l, const struct fg_conf_member *m, struct fg_config_pipeline *p)
 {
-    const struct fg_conf_node *source, *sink;
+    const char *foreign[PLACES_MAX + 1];
 
     p->name = m->key;
     p->map = m->node;
@@ -263,16 +292,10 @@ static void load_pipeline(struct loading *l, const struct fg_conf_member *m, str
         fault(l, m->node, "pipeline \"%s\" is empty: give it a source or input, and an output or sink", p->name);
         return;
     }
-    (void)fg_conf_fill(m->node, m->node, fg_config_tables[FG_SECTION_PIPELINE].table, pipeline_foreign, &p->o,
-                       sizeof(p->o), &p->values, l->faults);
-    source = fg_conf_get(m->node, "source");
-    sink = fg_conf_get(m->node, "sink");
-    if (source)
-        load_node(l, source, FG_KIND_SOURCE, "source", &p->source);
-    p->transforms = load_nodes(l, fg_conf_get(m->node, "transforms"), FG_KIND_TRANSFORM, "transforms",
-                               &p->n_transforms);
-    if (sink)
-        load_node(l, sink, FG_KIND_SINK, "sink", &p->sink);
+    place_keys(FG_SECTION_PIPELINE, foreign);
+    (void)fg_conf_fill(m->node, m->node, fg_config_tables[FG_SECTION_PIPELINE].table, foreign, &p->o, sizeof(p->o),
+                       &p->values, l->faults);
+    load_places(l, m->node, FG_SECTION_PIPELINE, p);
     check_pipeline(l, p);
 }
 
@@ -317,8 +340,7 @@ static void load_all(struct loading *l)
     check_kafka(l);
     check_http(l);
     fg_plugin_registry_round(l->plugins.registry);
-    c->controls = load_nodes(l, fg_conf_get(fg_conf_get(c->tree, "http"), "plugins"), FG_KIND_CONTROL, "http.plugins",
-                             &c->n_controls);
+    load_places(l, fg_conf_get(c->tree, "http"), FG_SECTION_HTTP, c);
     load_pipelines(l);
     if (!c->n_pipelines && !c->n_controls && l->faults->len == before)
         fault(l, c->tree, "the file declares no pipelines and no HTTP plugins: there is nothing to run");
@@ -349,8 +371,32 @@ int fg_config_load(const char *path, struct fg_slice text, const char *const *se
     return 0;
 }
 
-static void node_deinit(struct fg_config_node *node)
+static void each_node_at(unsigned section, const void *in, const struct fg_config_pipeline *pipeline,
+                         fg_config_node_cb cb, void *arg)
 {
+    for (const struct fg_config_place *place = fg_config_tables[section].places; place->key; place++) {
+        const char *at = (const char *)in + place->offset;
+        struct fg_config_node *nodes =
+            place->n_offset ? *(struct fg_config_node *const *)(const void *)at : (struct fg_config_node *)(void *)at;
+        size_t n = place->n_offset ? *(const size_t *)(const void *)((const char *)in + place->n_offset) : 1;
+
+        for (size_t i = 0; i < n; i++)
+            if (nodes[i].map)
+                cb(arg, &nodes[i], pipeline);
+    }
+}
+
+void fg_config_each_node(const struct fg_config *c, fg_config_node_cb cb, void *arg)
+{
+    each_node_at(FG_SECTION_HTTP, c, NULL, cb, arg);
+    for (size_t i = 0; i < c->n_pipelines; i++)
+        each_node_at(FG_SECTION_PIPELINE, &c->pipelines[i], &c->pipelines[i], cb, arg);
+}
+
+static void node_deinit(void *arg, struct fg_config_node *node, const struct fg_config_pipeline *pipeline)
+{
+    (void)arg;
+    (void)pipeline;
     fg_conf_values_free(node->values);
     free(node->values_struct);
     fg_plugin_file_unref(node->file);
@@ -367,17 +413,11 @@ struct fg_config *fg_config_free(struct fg_config *c)
 {
     if (!c || --c->refs > 0)
         return NULL;
+    fg_config_each_node(c, node_deinit, NULL);
     for (size_t i = 0; i < c->n_pipelines; i++) {
-        struct fg_config_pipeline *p = &c->pipelines[i];
-        node_deinit(&p->source);
-        node_deinit(&p->sink);
-        for (size_t k = 0; k < p->n_transforms; k++)
-            node_deinit(&p->transforms[k]);
-        free(p->transforms);
-        fg_conf_values_free(p->values);
+        free(c->pipelines[i].transforms);
+        fg_conf_values_free(c->pipelines[i].values);
     }
-    for (size_t i = 0; i < c->n_controls; i++)
-        node_deinit(&c->controls[i]);
     for (size_t i = 0; i < FG_CONFIG_SECTIONS; i++)
         fg_conf_values_free(c->values[i]);
     fg_digests_deinit(&c->digests);
@@ -389,25 +429,28 @@ struct fg_config *fg_config_free(struct fg_config *c)
     return NULL;
 }
 
-static void node_secrets(const struct fg_config_node *node, fg_write_cb cb, void *arg)
+struct secrets_to {
+    fg_write_cb cb;
+    void *arg;
+};
+
+static void node_secrets(void *arg, struct fg_config_node *node, const struct fg_config_pipeline *pipeline)
 {
+    const struct secrets_to *to = arg;
+
+    (void)pipeline;
     if (node->values)
-        fg_conf_values_secrets(node->values, cb, arg);
+        fg_conf_values_secrets(node->values, to->cb, to->arg);
 }
 
 void fg_config_secrets(const struct fg_config *c, fg_write_cb cb, void *arg)
 {
+    struct secrets_to to = { cb, arg };
+
     for (size_t i = 0; i < FG_CONFIG_SECTIONS; i++)
         if (c->values[i])
             fg_conf_values_secrets(c->values[i], cb, arg);
-    for (size_t i = 0; i < c->n_controls; i++)
-        node_secrets(&c->controls[i], cb, arg);
-    for (size_t i = 0; i < c->n_pipelines; i++) {
-        node_secrets(&c->pipelines[i].source, cb, arg);
-        node_secrets(&c->pipelines[i].sink, cb, arg);
-        for (size_t k = 0; k < c->pipelines[i].n_transforms; k++)
-            node_secrets(&c->pipelines[i].transforms[k], cb, arg);
-    }
+    fg_config_each_node(c, node_secrets, &to);
 }
 
 size_t fg_config_files(const struct fg_config *c, const char *const **ret)

@@ -160,6 +160,9 @@ int fg_config_load(const char *path, struct fg_slice text, const char *const *se
 struct fg_config *fg_config_ref(struct fg_config *config);
 /* Drops one reference; the last frees it. NULL allowed; returns NULL. */
 struct fg_config *fg_config_free(struct fg_config *config);
+/* Calls cb() for every node: http's, then each pipeline's in the order of the record's way. pipeline NULL: of none. */
+typedef void (*fg_config_node_cb)(void *arg, struct fg_config_node *node, const struct fg_config_pipeline *pipeline);
+void fg_config_each_node(const struct fg_config *config, fg_config_node_cb cb, void *arg);
 /* Every secret text in it, for the log to blank; cb() within the call, texts are borrowed for it. */
 void fg_config_secrets(const struct fg_config *config, fg_write_cb cb, void *arg);
 /*
@@ -172,10 +175,20 @@ size_t fg_config_files(const struct fg_config *config, const char *const **ret);
 const char *fg_config_topic_at(const struct fg_config *config, size_t k, const char **ret_role,
                                const char **ret_pipeline);
 
+/* Where plugins stand: below a key of a section, one or a list of them, all of one kind. */
+struct fg_config_place {
+    const char *key;  /* "source"; NULL ends the table */
+    const char *node; /* what its nodes are called; of a list with ".0" and so on */
+    uint32_t kind;    /* enum fg_kind */
+    size_t offset;    /* of the struct fg_config_node, or of the pointer to a list of them: in struct fg_config, */
+    size_t n_offset;  /* of a pipeline in struct fg_config_pipeline; of the list's length, 0: no list */
+};
+
 /* The tables of the file itself, for schema, docs and tests. NULL-name ended. */
 struct fg_config_table {
     const char *path; /* "kafka", "http", "limits", "reload", "plugins", "pipelines.*" */
     const struct fg_option *table;
+    const struct fg_config_place *places; /* NULL: none */
 };
 extern const struct fg_config_table fg_config_tables[];
 /* JSON Schema of the pipeline file with the plugins found. */

@@ -49,18 +49,25 @@ static void say_loading(void *arg, const char *name, const char *file, const cha
     say(*(int *)arg, 'L', text);
 }
 
-static void open_and_close(struct fg_process *p, struct fg_config_node *c, const char *pipeline, int fd)
+struct opening {
+    struct fg_process *process;
+    int fd;
+};
+
+static void open_and_close(void *arg, struct fg_config_node *c, const struct fg_config_pipeline *pipeline)
 {
-    struct fg_node node = { .process = p, .name = c->node, .c = c, .pipeline = pipeline };
+    const struct opening *o = arg;
+    struct fg_node node = { .process = o->process, .name = c->node, .c = c,
+                            .pipeline = pipeline ? pipeline->name : NULL };
     struct fg_instance instance;
     struct fg_error err = FG_ERROR_NULL;
 
     if (!c->file)
         return;
     node.ops = &c->file->plugin;
-    say(fd, 'O', node.ops->name);
+    say(o->fd, 'O', node.ops->name);
     if (fg_instance_open(&instance, &node, &err) < 0) {
-        say(fd, 'E', err.text);
+        say(o->fd, 'E', err.text);
         _exit(0);
     }
     fg_instance_close(&instance);
@@ -72,6 +79,7 @@ static void open_every_node(struct fg_config *c, int fd)
     struct fg_error err = FG_ERROR_NULL;
     struct fg_process p = { .loop = &loop, .config = c };
     struct fg_http_client_config client = { .loop = &loop };
+    struct opening o = { &p, fd };
 
     if (uv_loop_init(&loop) != 0 || fg_env_uv_new(&loop, &fg_clock_system, 1, &p.env, &err) < 0 ||
         fg_http_client_new(&client, &p.client, &err) < 0) {
@@ -81,15 +89,7 @@ static void open_every_node(struct fg_config *c, int fd)
     p.metrics = fg_metrics_new();
     fg_budget_init(&p.budget, (size_t)c->limits.memory);
     fg_list_init(&p.follows);
-    for (size_t i = 0; i < c->n_controls; i++)
-        open_and_close(&p, &c->controls[i], NULL, fd);
-    for (size_t i = 0; i < c->n_pipelines; i++) {
-        struct fg_config_pipeline *pipeline = &c->pipelines[i];
-        open_and_close(&p, &pipeline->source, pipeline->name, fd);
-        for (size_t k = 0; k < pipeline->n_transforms; k++)
-            open_and_close(&p, &pipeline->transforms[k], pipeline->name, fd);
-        open_and_close(&p, &pipeline->sink, pipeline->name, fd);
-    }
+    fg_config_each_node(c, open_and_close, &o);
 }
 
 /* false: the file has faults. They are found, and told, once more by the parent. */

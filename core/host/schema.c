@@ -4,7 +4,6 @@
 #include "host/config.h"
 #include "host/process.h"
 
-
 static void plugin_member(struct fg_json_writer *w, void *name)
 {
     fg_json_key(w, "plugin");
@@ -57,24 +56,34 @@ static void write_list(struct fg_json_writer *w, const char *key, const struct f
     fg_json_object_end(w);
 }
 
-static void http_members(struct fg_json_writer *w, void *path)
+struct places {
+    const struct fg_config_place *first;
+    const struct fg_plugin_path *path;
+};
+
+static void write_places(struct fg_json_writer *w, void *arg)
 {
-    write_list(w, "plugins", path, FG_KIND_CONTROL);
+    const struct places *places = arg;
+
+    for (const struct fg_config_place *place = places->first; place && place->key; place++) {
+        if (place->n_offset) {
+            write_list(w, place->key, places->path, place->kind);
+            continue;
+        }
+        fg_json_key(w, place->key);
+        write_plugins(w, places->path, place->kind);
+    }
 }
 
-static void pipeline_members(struct fg_json_writer *w, void *path)
+static void write_section(struct fg_json_writer *w, unsigned section, const struct fg_plugin_path *path)
 {
-    fg_json_key(w, "source");
-    write_plugins(w, path, FG_KIND_SOURCE);
-    write_list(w, "transforms", path, FG_KIND_TRANSFORM);
-    fg_json_key(w, "sink");
-    write_plugins(w, path, FG_KIND_SINK);
+    struct places places = { fg_config_tables[section].places, path };
+
+    fg_conf_schema_write(w, fg_config_tables[section].table, write_places, &places);
 }
 
 void fg_config_schema(struct fg_json_writer *w, const struct fg_plugin_path *plugins)
 {
-    void *arg = (void *)plugins;
-
     fg_json_object(w);
     fg_json_kv_cstr(w, "$schema", "https://json-schema.org/draft/2020-12/schema");
     fg_json_kv_cstr(w, "title", "fragua pipeline file");
@@ -82,15 +91,15 @@ void fg_config_schema(struct fg_json_writer *w, const struct fg_plugin_path *plu
     fg_json_kv_bool(w, "additionalProperties", false);
     fg_json_key(w, "properties");
     fg_json_object(w);
-    for (size_t i = 0; i < FG_CONFIG_SECTIONS; i++) {
+    for (unsigned i = 0; i < FG_CONFIG_SECTIONS; i++) {
         fg_json_key(w, fg_config_tables[i].path);
-        fg_conf_schema_write(w, fg_config_tables[i].table, i == FG_SECTION_HTTP ? http_members : NULL, arg);
+        write_section(w, i, plugins);
     }
     fg_json_key(w, "pipelines");
     fg_json_object(w);
     fg_json_kv_cstr(w, "type", "object");
     fg_json_key(w, "additionalProperties");
-    fg_conf_schema_write(w, fg_config_tables[FG_SECTION_PIPELINE].table, pipeline_members, arg);
+    write_section(w, FG_SECTION_PIPELINE, plugins);
     fg_json_object_end(w);
     fg_json_object_end(w);
     fg_json_object_end(w);
