@@ -98,8 +98,7 @@ static bool fill_secret(struct fill *f, const struct value *v)
     if (v->node->text_len == 0 && (v->option->flags & FG_OPTION_REQUIRED))
         return refuse(f, v, v->node, "must not be empty");
     *(struct fg_secret **)v->member =
-        fg_conf_values_secret(f->values, fg_slice_make(v->node->text, v->node->text_len),
-                              v->node->written ? v->node->written : "");
+        fg_conf_values_secret(f->values, fg_slice_make(v->node->text, v->node->text_len));
     return true;
 }
 

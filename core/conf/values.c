@@ -39,7 +39,7 @@ struct fg_conf_values *fg_conf_values_free(struct fg_conf_values *values)
     while (values->secrets) {
         struct held_secret *held = values->secrets;
         values->secrets = held->next;
-        fg_secret_unref(held->secret);
+        fg_secret_free(held->secret);
         free(held);
     }
     free(values);
@@ -64,12 +64,11 @@ char *fg_conf_values_strdup(struct fg_conf_values *values, struct fg_slice s)
     return copy;
 }
 
-struct fg_secret *fg_conf_values_secret(struct fg_conf_values *values, struct fg_slice text, const char *origin)
+struct fg_secret *fg_conf_values_secret(struct fg_conf_values *values, struct fg_slice text)
 {
     struct held_secret *held = fg_calloc(1, sizeof(*held));
 
-    held->secret = fg_secret_new(text, origin);
-    fg_assert(held->secret);
+    held->secret = fg_secret_new(text);
     held->next = values->secrets;
     values->secrets = held;
     return held->secret;
