@@ -47,7 +47,7 @@ struct fg_log {
     int fd; /* borrowed */
     enum fg_log_format format;
     bool colour;
-    atomic_int level;
+    enum fg_log_level level;
     const struct fg_clock *clock; /* borrowed */
     atomic_bool has_secrets;      /* the fast path: most processes log before or without any */
     pthread_mutex_t lock;         /* guards secrets; no other lock is taken under it */
@@ -95,7 +95,7 @@ struct fg_log *fg_log_new(int fd, enum fg_log_format format, bool colour, enum f
     log->format = format;
     log->colour = colour && format == FG_LOG_LOGFMT;
     log->clock = clock;
-    atomic_init(&log->level, (int)level);
+    log->level = level;
     atomic_init(&log->has_secrets, false);
     return log;
 }
@@ -121,14 +121,9 @@ struct fg_log *fg_log_free(struct fg_log *log)
     return NULL;
 }
 
-void fg_log_set_level(struct fg_log *log, enum fg_log_level level)
+static bool is_enabled(const struct fg_log *log, enum fg_log_level level)
 {
-    atomic_store_explicit(&log->level, (int)level, memory_order_relaxed);
-}
-
-bool fg_log_enabled(const struct fg_log *log, enum fg_log_level level)
-{
-    return log && (int)level <= atomic_load_explicit(&log->level, memory_order_relaxed);
+    return log && level <= log->level;
 }
 
 static bool is_known(const struct secrets *secrets, struct fg_slice secret)
@@ -395,7 +390,7 @@ __attribute__((format(printf, 3, 0))) static void log_event(const struct fg_logg
 
 void fg_logv(const struct fg_logger *logger, enum fg_log_level level, const char *format, va_list ap)
 {
-    if (fg_log_enabled(logger->log, level))
+    if (is_enabled(logger->log, level))
         log_event(logger, (struct event){ .level = level }, format, ap);
 }
 
@@ -424,9 +419,9 @@ void fg_log_error(const struct fg_logger *logger, enum fg_log_level level, const
     struct event event = { .level = level, .err = err };
     char path[PATH_MAX_BYTES];
 
-    if (!fg_log_enabled(logger->log, level))
+    if (!is_enabled(logger->log, level))
         return;
-    if (fg_log_enabled(logger->log, FG_LOG_DEBUG)) {
+    if (is_enabled(logger->log, FG_LOG_DEBUG)) {
         fg_err_path(path, sizeof(path));
         event.path = path[0] ? path : NULL;
     }

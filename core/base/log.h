@@ -18,8 +18,6 @@ enum fg_log_format { FG_LOG_LOGFMT, FG_LOG_JSON };
 struct fg_log *fg_log_new(int fd, enum fg_log_format format, bool colour, enum fg_log_level level,
                           const struct fg_clock *clock);
 struct fg_log *fg_log_free(struct fg_log *log);
-void fg_log_set_level(struct fg_log *log, enum fg_log_level level);
-bool fg_log_enabled(const struct fg_log *log, enum fg_log_level level);
 /*
  * From now on this text (copied) never shows. Under 4 bytes it is ignored: it would blank out everything. The last 1024
  * are kept.

@@ -74,7 +74,7 @@ void fg_conf_interpolate_files(struct fg_slice text, const char *name, fg_conf_f
 struct fg_conf_values *fg_conf_values_new(void);
 void *fg_conf_values_alloc(struct fg_conf_values *values, size_t size); /* zeroed, never NULL, aligned for any type */
 char *fg_conf_values_strdup(struct fg_conf_values *values, struct fg_slice s);
-struct fg_secret *fg_conf_values_secret(struct fg_conf_values *values, struct fg_slice text, const char *origin);
+struct fg_secret *fg_conf_values_secret(struct fg_conf_values *values, struct fg_slice text);
 
 /*
  * Scalars. Each checks text and stores to *member (of the type that option.h names), allocating from values; otherwise
@@ -92,8 +92,6 @@ bool fg_conf_is_scalar_type(enum fg_option_type type);
 size_t fg_conf_type_size(enum fg_option_type type); /* of the member in the config struct */
 const char *fg_conf_type_name(enum fg_option_type type); /* for references: "duration", "list of strings" */
 bool fg_conf_has_bounds(const struct fg_option *option);
-/* A bound as it is written in a file: 1500 ms is "1500ms", 60000 ms is "1m". */
-void fg_conf_bound_write(const struct fg_option *option, int64_t value, struct fg_buf *out);
 void fg_conf_bounds_write(const struct fg_option *option, struct fg_buf *out); /* "between 1s and 1h", "at least 1" */
 void fg_conf_choices_write(const struct fg_option *option, struct fg_buf *out); /* "a, b or c" */
 

@@ -37,7 +37,8 @@ static void write_in_units(int64_t value, const struct unit *units, const char *
     fg_buf_printf(out, "%" PRId64 "%s", value, value != 0 ? smallest : "");
 }
 
-void fg_conf_bound_write(const struct fg_option *option, int64_t value, struct fg_buf *out)
+/* As it is written in a file: 1500 ms is "1500ms", 60000 ms is "1m". */
+static void write_bound(const struct fg_option *option, int64_t value, struct fg_buf *out)
 {
     static const struct unit durations[] = {
         { 86400000, "d" }, { 3600000, "h" }, { 60000, "m" }, { 1000, "s" }, { 0 },
@@ -56,18 +57,18 @@ void fg_conf_bounds_write(const struct fg_option *option, struct fg_buf *out)
 {
     if (option->min == option->max) {
         fg_buf_add_str(out, "exactly ");
-        fg_conf_bound_write(option, option->min, out);
+        write_bound(option, option->min, out);
     } else if (option->max == INT64_MAX) {
         fg_buf_add_str(out, "at least ");
-        fg_conf_bound_write(option, option->min, out);
+        write_bound(option, option->min, out);
     } else if (option->min == INT64_MIN) {
         fg_buf_add_str(out, "at most ");
-        fg_conf_bound_write(option, option->max, out);
+        write_bound(option, option->max, out);
     } else {
         fg_buf_add_str(out, "between ");
-        fg_conf_bound_write(option, option->min, out);
+        write_bound(option, option->min, out);
         fg_buf_add_str(out, " and ");
-        fg_conf_bound_write(option, option->max, out);
+        write_bound(option, option->max, out);
     }
 }
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "conf/conf-private.h"
+#include "conf/test-path.h"
 
 static struct fg_conf_node *tree(void)
 {
@@ -49,7 +49,7 @@ static void values_are_replaced_and_added(void **state)
 
         if (fg_conf_set(root, cases[i].assignment, &faults) < 0)
             fail_msg("%s: %s", cases[i].assignment, faults.items[0].text);
-        node = fg_conf_path(root, cases[i].path);
+        node = at_path(root, cases[i].path);
         assert_non_null(node);
         assert_string_equal(node->text, cases[i].value);
         assert_string_equal(node->file, "--set");
@@ -90,7 +90,7 @@ static void wrong_assignments_are_told_and_change_no_value(void **state)
         assert_int_equal(faults.items[0].line, 1);
         if (faults.items[0].column != cases[i].column || !strstr(faults.items[0].text, cases[i].says))
             fail_msg("%s: %u: %s", cases[i].assignment, faults.items[0].column, faults.items[0].text);
-        assert_string_equal(fg_conf_path(root, "plain")->text, "5");
+        assert_string_equal(at_path(root, "plain")->text, "5");
         fg_conf_node_free(root);
     }
 }

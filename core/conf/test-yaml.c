@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "conf/conf-private.h"
+#include "conf/test-path.h"
 
 struct bad {
     const char *text;
@@ -103,19 +103,19 @@ static struct fg_conf_node *parse_good(const char *text)
 static void a_good_file_keeps_lines_and_columns(void **state)
 {
     struct fg_conf_node *root = parse_good("\xef\xbb\xbf" "a: 1\nb:\n  c: 'x'\n  d: [1, \"y\"]\n");
-    const struct fg_conf_node *d = fg_conf_path(root, "b.d");
+    const struct fg_conf_node *d = at_path(root, "b.d");
 
     assert_int_equal(root->line, 1);
     assert_int_equal(d->kind, FG_CONF_LIST);
     assert_int_equal(d->line, 4);
     assert_int_equal(d->column, 6);
     assert_int_equal(fg_conf_get(root, "b")->members[1].key_column, 3);
-    assert_string_equal(fg_conf_path(root, "b.d.1")->text, "y");
-    assert_true(fg_conf_path(root, "b.d.1")->quoted);
-    assert_false(fg_conf_path(root, "a")->quoted);
-    assert_null(fg_conf_path(root, "b.d.2"));
-    assert_null(fg_conf_path(root, "b.d.-1"));
-    assert_null(fg_conf_path(root, "a.b"));
+    assert_string_equal(at_path(root, "b.d.1")->text, "y");
+    assert_true(at_path(root, "b.d.1")->quoted);
+    assert_false(at_path(root, "a")->quoted);
+    assert_null(at_path(root, "b.d.2"));
+    assert_null(at_path(root, "b.d.-1"));
+    assert_null(at_path(root, "a.b"));
     assert_null(fg_conf_get(NULL, "a"));
     fg_conf_node_free(root);
 }
@@ -124,10 +124,10 @@ static void keys_with_dots_are_found(void **state)
 {
     struct fg_conf_node *root = parse_good("kafka:\n  bootstrap.servers: x\n  bootstrap: {y: 1}\n");
 
-    assert_string_equal(fg_conf_path(root, "kafka.bootstrap.servers")->text, "x");
-    assert_string_equal(fg_conf_path(root, "kafka.\"bootstrap.servers\"")->text, "x");
-    assert_string_equal(fg_conf_path(root, "kafka.bootstrap.y")->text, "1");
-    assert_null(fg_conf_path(root, "kafka.\"bootstrap.y\""));
+    assert_string_equal(at_path(root, "kafka.bootstrap.servers")->text, "x");
+    assert_string_equal(at_path(root, "kafka.\"bootstrap.servers\"")->text, "x");
+    assert_string_equal(at_path(root, "kafka.bootstrap.y")->text, "1");
+    assert_null(at_path(root, "kafka.\"bootstrap.y\""));
     fg_conf_node_free(root);
 }
 

@@ -118,19 +118,3 @@ const struct fg_conf_node *fg_conf_step(const struct fg_conf_node *node, struct 
         return NULL;
     return node->members[index].node;
 }
-
-const struct fg_conf_node *fg_conf_path(const struct fg_conf_node *root, const char *path)
-{
-    struct fg_slice rest = fg_slice_of(path), key;
-    const struct fg_conf_node *node = root;
-    size_t len;
-
-    while (node && rest.len > 0) {
-        node = fg_conf_step(node, rest, &len, &key);
-        rest = fg_slice_sub(rest, len, rest.len);
-        if (rest.len > 0 && rest.ptr[0] != '.')
-            return NULL;
-        rest = fg_slice_sub(rest, 1, rest.len);
-    }
-    return node;
-}

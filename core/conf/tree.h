@@ -96,14 +96,10 @@ void fg_conf_tree_files(const struct fg_conf_node *node, fg_conf_file_cb each, v
 /* The member of a map; NULL: not there, or not a map. */
 const struct fg_conf_node *fg_conf_get(const struct fg_conf_node *map, const char *key);
 /*
- * Walks "a.b.c" through maps and "0" through lists. A key with dots is found as it is ("kafka.bootstrap.servers"); the
- * longest key that leads on wins. Quotes set a key apart: kafka."bootstrap.servers". NULL: not there.
- */
-const struct fg_conf_node *fg_conf_path(const struct fg_conf_node *root, const char *path);
-/*
  * fg_conf_set() - override one value (--set path=value); missing maps on the way are made
- * @assignment: "pipelines.ingest.source.poll=5s"; the path as for fg_conf_path(), the value is YAML flow text. A
- *   key with dots that is not in the file yet needs quotes: kafka."bootstrap.servers"=localhost:9092
+ * @assignment: "pipelines.ingest.source.poll=5s": a path, "a.b.c" through maps and "0" through lists, and YAML flow
+ *   text. A key with dots is found as it is (kafka.bootstrap.servers), and the longest key that leads on wins; one that
+ *   is not in the file yet needs quotes: kafka."bootstrap.servers"=localhost:9092
  * Faults name "--set" as the file.
  */
 int fg_conf_set(struct fg_conf_node *root, const char *assignment, struct fg_conf_faults *faults);

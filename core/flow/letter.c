@@ -7,7 +7,7 @@
 #include "base/err.h"
 #include "base/str.h"
 
-const char *const fg_letter_fields[] = {
+static const char *const field_names[] = {
     [FG_LETTER_REASON] = "reason",     [FG_LETTER_CODE] = "code", [FG_LETTER_STAGE] = "stage",
     [FG_LETTER_PIPELINE] = "pipeline", [FG_LETTER_KEY] = "key",   [FG_LETTER_ORIGIN] = "origin",
     [FG_LETTER_ID] = "id",             [FG_LETTER_SINCE] = "since", [FG_LETTER_UNTIL] = "until",
@@ -119,7 +119,7 @@ int fg_letter_condition_read(const char *text, int64_t now_ms, struct fg_letter_
     int32_t partition;
     int64_t offset;
 
-    while (c.field < _FG_LETTER_FIELD_N && !fg_slice_is(name, fg_letter_fields[c.field]))
+    while (c.field < _FG_LETTER_FIELD_N && !fg_slice_is(name, field_names[c.field]))
         c.field++;
     if (!equals || c.field == _FG_LETTER_FIELD_N)
         return fg_raise(fg_error_set(err, FG_E_CONFIG, 0,
@@ -130,7 +130,7 @@ int fg_letter_condition_read(const char *text, int64_t now_ms, struct fg_letter_
         return fg_raise(
             fg_error_set(err, FG_E_CONFIG, 0, "id is a letter's topic/partition/offset, not \"%s\"", c.text));
     if ((c.field == FG_LETTER_SINCE || c.field == FG_LETTER_UNTIL) &&
-        read_time(fg_letter_fields[c.field], c.text, now_ms, &c.ms, err) < 0)
+        read_time(field_names[c.field], c.text, now_ms, &c.ms, err) < 0)
         return fg_pass(-1);
     *ret = c;
     return 0;

@@ -38,7 +38,6 @@ enum fg_letter_field {
     FG_LETTER_UNTIL,  /* before this time */
     _FG_LETTER_FIELD_N,
 };
-extern const char *const fg_letter_fields[]; /* their names; NULL-ended */
 
 struct fg_letter_condition {
     enum fg_letter_field field;

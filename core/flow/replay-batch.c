@@ -10,7 +10,7 @@
 #include "flow/pipeline-private.h"
 #include "flow/replay-private.h"
 
-bool replay_topic_is_there(const struct fg_replay *r, const char *topic)
+static bool is_there(const struct fg_replay *r, const char *topic)
 {
     for (size_t i = 0; i < r->n_topics; i++)
         if (strcmp(r->topics[i], topic) == 0)
@@ -75,7 +75,7 @@ static void decide(const struct fg_replay *r, struct replay_item *item)
               FG_SLICE_ARG(fg_slice_sub(item->about.origin, 0, 80)));
     } else if (!(item->topic = input_named(r, topic))) {
         leave(item, FG_E_CONFIG, "topic \"%.*s\" is no input of this file", FG_SLICE_ARG(fg_slice_sub(topic, 0, 200)));
-    } else if (!replay_topic_is_there(r, item->topic)) {
+    } else if (!is_there(r, item->topic)) {
         leave(item, FG_E_NOT_FOUND, "topic \"%s\" does not exist", item->topic);
     }
 }
@@ -216,7 +216,7 @@ static bool outputs_are_there(const struct fg_replay *r, struct replay_item *ite
         if (!topic)
             leave(item, FG_E_CONFIG, "the pipeline has no output named \"%.*s\"",
                   FG_SLICE_ARG(fg_slice_sub(output, 0, 80)));
-        else if (!replay_topic_is_there(r, topic))
+        else if (!is_there(r, topic))
             leave(item, FG_E_NOT_FOUND, "topic \"%s\" does not exist", topic);
         if (item->fate == FG_REPLAY_LEFT)
             return false;

@@ -121,7 +121,6 @@ void replay_step_pause(struct fg_replay *r);
 void replay_step_reopen(struct fg_replay *r);
 
 /* replay-batch.c */
-bool replay_topic_is_there(const struct fg_replay *r, const char *topic);
 /* Takes over a letter that is chosen; decides where it would go. */
 void replay_batch_add(struct fg_replay *r, struct replay_part *part, struct fg_bus_message *message);
 bool replay_batch_has_work(const struct fg_replay *r);

@@ -92,5 +92,3 @@ const char *fg_pipeline_how_name(enum fg_pipeline_how how);      /* "same", "swa
 
 /* The member "changes" of a report, into the object that is open: [{"place","reason","detail"}]. */
 void fg_diff_write(struct fg_json_writer *w, const struct fg_diff *diff);
-/* The same for people, a line for each: "~ ingest.transforms.0  plugin file  transform-tabulate 1a.. -> 3c..". */
-void fg_diff_print(const struct fg_diff *diff, struct fg_buf *out);

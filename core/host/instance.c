@@ -246,7 +246,7 @@ static struct fg_events *svc_events(struct fg_host *host, fg_event_cb cb, void *
     return fg_process_events(process_of(host), cb, arg);
 }
 
-const struct fg_services fg_host_services = {
+static const struct fg_services services = {
     .size = sizeof(struct fg_services),
     .log = svc_log,
     .now_ms = svc_now_ms,
@@ -317,7 +317,7 @@ int fg_instance_open(struct fg_instance *i, struct fg_node *node, struct fg_erro
     struct fg_error why = FG_ERROR_NULL;
     char place[PLACE_MAX];
 
-    *i = (struct fg_instance){ .host = { .svc = &fg_host_services }, .node = node };
+    *i = (struct fg_instance){ .host = { .svc = &services }, .node = node };
     place_of(node, place, sizeof(place));
     if (node->ops->open(&i->host, node->c->values_struct, &i->self, &why) < 0)
         return fg_raise(fg_error_set(err, why.code ? why.code : FG_E_INTERNAL, 0, "%s: %s", place, why.text));

@@ -127,8 +127,6 @@ struct fg_process {
     void *stopped_arg;
 };
 
-extern const struct fg_services fg_host_services;
-
 /* instance.c: four calls of the plugin, for node.c alone */
 int fg_instance_open(struct fg_instance *instance, struct fg_node *node, struct fg_error *err);
 int fg_instance_start(struct fg_instance *instance, struct fg_error *err);

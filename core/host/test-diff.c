@@ -82,6 +82,21 @@ static void write_pipeline(const struct fg_diff_pipeline *p, struct fg_buf *out)
     fg_buf_add_str(out, p->sink ? " sink\n" : "\n");
 }
 
+static const char signs[_FG_CHANGE_REASON_N] = {
+    [FG_CHANGE_OPTION] = '~', [FG_CHANGE_PLUGIN_FILE] = '~', [FG_CHANGE_SECRET] = '~',
+    [FG_CHANGE_ADDED] = '+',  [FG_CHANGE_REMOVED] = '-',     [FG_CHANGE_MOVED] = '>',
+};
+
+/* A line for each: "~ ingest.transforms.0  plugin file  transform-tabulate 1a.. -> 3c..". */
+static void write_changes(const struct fg_diff *diff, struct fg_buf *out)
+{
+    for (size_t i = 0; i < diff->n_changes; i++) {
+        const struct fg_change *c = &diff->changes[i];
+        fg_buf_printf(out, "%c %s  %s%s%s\n", signs[c->reason], c->place, fg_change_reason_name(c->reason),
+                      c->detail[0] ? "  " : "", c->detail);
+    }
+}
+
 /* The changes as people see them, a line for each pipeline that is not the same, and the flags that are set. */
 static char *told(const struct fg_diff *d)
 {
@@ -103,7 +118,7 @@ static char *told(const struct fg_diff *d)
     struct fg_buf out = FG_BUF_INIT(100000);
 
     fg_buf_add_str(&out, "");
-    fg_diff_print(d, &out);
+    write_changes(d, &out);
     for (size_t i = 0; i < d->n_pipelines; i++)
         write_pipeline(&d->pipelines[i], &out);
     for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)

@@ -135,8 +135,3 @@ void fg_http_client_depth(const struct fg_http_client *client, struct fg_http_cl
     for (const struct fg_list *l = client->paused.next; l != &client->paused; l = l->next)
         ret->paused++;
 }
-
-size_t fg_http_client_in_flight(const struct fg_http_client *client)
-{
-    return client->n_calls;
-}

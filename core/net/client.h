@@ -69,4 +69,3 @@ void fg_http_client_must(struct fg_http_call *call);
  */
 char *fg_http_client_take_body(const struct fg_http_response *res, size_t *ret_len, size_t *ret_charged);
 void fg_http_client_depth(const struct fg_http_client *client, struct fg_http_client_depth *ret);
-size_t fg_http_client_in_flight(const struct fg_http_client *client);

@@ -107,7 +107,7 @@ static void expect_refusal(struct bed *bed, const struct fg_http_request *req, s
     if (!strstr(err.text, hint))
         fail_msg("\"%s\" does not say \"%s\"", err.text, hint);
     assert_null(strstr(err.text, "hush"));
-    assert_int_equal(fg_http_client_in_flight(bed->client), 0);
+    assert_int_equal(bed->client->n_calls, 0);
 }
 
 static void bad_urls_and_figures_are_refused(void **state)

@@ -30,12 +30,12 @@ static void more_requests_than_connections_wait_and_complete(void **state)
         seen[i].total = &total;
         bed_send(&bed, &req, "/slow", &seen[i]);
     }
-    assert_int_equal(fg_http_client_in_flight(bed.client), 40);
+    assert_int_equal(bed.client->n_calls, 40);
     bed_wait(&bed, &total, 40);
     for (size_t i = 0; i < 40; i++)
         assert_int_equal(seen[i].status, 200);
     assert_int_equal(bed.peer.n_open_max, 4);
-    assert_int_equal(fg_http_client_in_flight(bed.client), 0);
+    assert_int_equal(bed.client->n_calls, 0);
     bed_stop(&bed);
 }
 
@@ -267,7 +267,7 @@ static void calls_are_cancelled_in_every_state(void **state)
     bed_wait(&bed, &seen[3].calls, 1);
     assert_int_equal(seen[3].status, 200);
     assert_int_equal(seen[0].calls + seen[1].calls + seen[2].calls, 0);
-    assert_int_equal(fg_http_client_in_flight(bed.client), 0);
+    assert_int_equal(bed.client->n_calls, 0);
     bed_stop(&bed);
 }
 
@@ -328,7 +328,7 @@ static void done_may_send_and_cancel(void **state)
         assert_int_equal(m.calls, 1);
         assert_int_equal(m.next.status, 200);
         assert_int_equal(victim.calls, 0);
-        assert_int_equal(fg_http_client_in_flight(bed.client), 0);
+        assert_int_equal(bed.client->n_calls, 0);
         bed_stop(&bed);
     }
 }

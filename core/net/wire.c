@@ -5,8 +5,6 @@
 
 #include "net/server-private.h"
 
-#define WRITE_BUFS_MAX 4
-
 struct wire_write {
     uv_write_t req;
     struct fg_connection *conn; /* borrowed */
