@@ -21,23 +21,26 @@ struct path {
 
 static _Thread_local struct path path;
 
-static const char *const code_names[_FG_CODE_N] = {
-    [FG_E_NONE] = "none",
-    [FG_E_CONFIG] = "config",
-    [FG_E_AUTH] = "auth",
-    [FG_E_NOT_FOUND] = "not-found",
-    [FG_E_THROTTLED] = "throttled",
-    [FG_E_UNAVAILABLE] = "unavailable",
-    [FG_E_TIMEOUT] = "timeout",
-    [FG_E_PROTOCOL] = "protocol",
-    [FG_E_REFUSED] = "refused",
-    [FG_E_DATA] = "data",
-    [FG_E_LIMIT] = "limit",
-    [FG_E_NO_ROOM] = "no-room",
-    [FG_E_EXPIRED] = "expired",
-    [FG_E_CANCELLED] = "cancelled",
-    [FG_E_FENCED] = "fenced",
-    [FG_E_INTERNAL] = "internal",
+/* A word for people, and the same for a label of a metric or a header's value. */
+static const struct {
+    const char *name, *label;
+} codes[_FG_CODE_N] = {
+    [FG_E_NONE] = { "none", "none" },
+    [FG_E_CONFIG] = { "config", "config" },
+    [FG_E_AUTH] = { "auth", "auth" },
+    [FG_E_NOT_FOUND] = { "not-found", "not_found" },
+    [FG_E_THROTTLED] = { "throttled", "throttled" },
+    [FG_E_UNAVAILABLE] = { "unavailable", "unavailable" },
+    [FG_E_TIMEOUT] = { "timeout", "timeout" },
+    [FG_E_PROTOCOL] = { "protocol", "protocol" },
+    [FG_E_REFUSED] = { "refused", "refused" },
+    [FG_E_DATA] = { "data", "data" },
+    [FG_E_LIMIT] = { "limit", "limit" },
+    [FG_E_NO_ROOM] = { "no-room", "no_room" },
+    [FG_E_EXPIRED] = { "expired", "expired" },
+    [FG_E_CANCELLED] = { "cancelled", "cancelled" },
+    [FG_E_FENCED] = { "fenced", "fenced" },
+    [FG_E_INTERNAL] = { "internal", "internal" },
 };
 
 int fg_err_note_(int r, char kind, const char *file, int line, const char *func)
@@ -88,11 +91,19 @@ void fg_err_path(char *ret, size_t size)
     path.cut = false;
 }
 
+static int index_of(int code)
+{
+    return code < 0 ? -code : code;
+}
+
 const char *fg_code_name(int code)
 {
-    if (code < 0)
-        code = -code;
-    return code < _FG_CODE_N ? code_names[code] : "unknown";
+    return index_of(code) < _FG_CODE_N ? codes[index_of(code)].name : "unknown";
+}
+
+const char *fg_code_label(int code)
+{
+    return index_of(code) < _FG_CODE_N ? codes[index_of(code)].label : "unknown";
 }
 
 const char *fg_errno_text(int error_number)

@@ -32,3 +32,4 @@ void fg_err_path(char *ret, size_t size);
 const char *fg_errno_text(int error_number);
 /* The name of an enum fg_code, negated or not: "not-found"; "unknown" for what is none. Static storage. */
 const char *fg_code_name(int code);
+const char *fg_code_label(int code); /* the same as a label of a metric, or a value of a header: "not_found" */

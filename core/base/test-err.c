@@ -47,6 +47,13 @@ static void every_code_has_a_name(void **state)
         assert_non_null(fg_code_name(code));
     assert_string_equal(fg_code_name(-FG_E_NOT_FOUND), "not-found");
     assert_string_equal(fg_code_name(9999), "unknown");
+    for (int code = 0; code < _FG_CODE_N; code++) {
+        const char *name = fg_code_name(code), *label = fg_code_label(code);
+        assert_int_equal(strlen(name), strlen(label));
+        for (size_t i = 0; name[i]; i++)
+            assert_int_equal(label[i], name[i] == '-' ? '_' : name[i]);
+    }
+    assert_string_equal(fg_code_label(9999), "unknown");
     assert_string_equal(fg_errno_text(ENOENT), "No such file or directory");
     assert_string_equal(fg_errno_text(123456), "unknown error");
 }

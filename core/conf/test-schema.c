@@ -166,6 +166,20 @@ static void a_tree_as_json_hides_secrets(void **state)
     fg_conf_node_free(root);
 }
 
+/* What a new type must have, it is asked for by the tests that go through this table. */
+static void the_tests_know_every_type(void **state)
+{
+    for (int type = 0; type < _FG_OPTION_TYPE_N; type++) {
+        const struct fg_option *o = test_table;
+        while (o->key && (int)o->type != type)
+            o++;
+        if (!o->key)
+            fail_msg("no row of type %d in test-table.h", type);
+        assert_non_null(fg_conf_type_name((enum fg_option_type)type));
+        assert_true(fg_conf_type_size((enum fg_option_type)type) > 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +187,7 @@ int main(void)
         cmocka_unit_test(patterns_take_what_the_program_takes),
         cmocka_unit_test(references_hold_every_option),
         cmocka_unit_test(a_tree_as_json_hides_secrets),
+        cmocka_unit_test(the_tests_know_every_type),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

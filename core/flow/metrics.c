@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/err.h"
 #include "flow/pipeline-private.h"
 
 static const struct fg_metric_decl records = {"fragua_records_total", FG_METRIC_TYPE_COUNTER,
@@ -81,7 +82,7 @@ void fg_flow_metrics_init(struct fg_pipeline *p)
     m->in = records_of(p, "input", "in");
     m->out = records_of(p, "output", "out");
     for (int code = FG_E_NONE + 1; p->c.dead_topic && code < _FG_CODE_N; code++)
-        m->dead[code] = series(p, &dead_letters, "reason", fg_flow_code_name(code), NULL, NULL);
+        m->dead[code] = series(p, &dead_letters, "reason", fg_code_label(code), NULL, NULL);
     for (int s = 0; s < _FG_PIPELINE_STATE_N; s++)
         m->state[s] = series(p, &state_gauge, "state", fg_pipeline_state_name((enum fg_pipeline_state)s), NULL, NULL);
     m->commit_seconds = series(p, &commit_seconds, NULL, NULL, NULL, NULL);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "base/err.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "base/mutant.h"
@@ -163,7 +164,7 @@ static void add_dead(struct fg_flow_publish *out, struct fg_slot *slot)
     struct fg_header *headers = headers_with(out, v, DEAD_HEADERS + 1);
     const struct fg_header more[DEAD_HEADERS] = {
         {FG_SLICE("fragua_reason"), fg_slice_of(dead->err.text)},
-        {FG_SLICE("fragua_code"), fg_slice_of(fg_flow_code_name(dead->err.code))},
+        {FG_SLICE("fragua_code"), fg_slice_of(fg_code_label(dead->err.code))},
         {FG_SLICE("fragua_stage"), fg_slice_of(dead->node)},
         {FG_SLICE("fragua_pipeline"), fg_slice_of(p->c.name)},
         {FG_SLICE("fragua_attempts"), textf(out, "%u", dead->attempts)},

@@ -459,7 +459,6 @@ void fg_flow_trouble(struct fg_pipeline *p, enum fg_flow_trouble who, const char
 /* The pipeline cannot go on: forget all, close all, try again later. The first reason counts. */
 void fg_flow_fail(struct fg_pipeline *p, const char *node, const struct fg_error *err);
 void fg_flow_tell(struct fg_pipeline *p); /* step, the last */
-const char *fg_flow_code_name(int code);  /* enum fg_code as a label: "auth", "not_found" ... */
 
 /* hold.c: reloads */
 void fg_flow_stages_take(struct fg_pipeline *p, const struct fg_pipeline_stages *stages); /* borrows them from now on */

@@ -10,23 +10,9 @@ static const char *const state_names[_FG_PIPELINE_STATE_N] = {
     [FG_PIPELINE_FAILED] = "failed",
 };
 
-static const char *const code_names[_FG_CODE_N] = {
-    [FG_E_NONE] = "none",           [FG_E_CONFIG] = "config",       [FG_E_AUTH] = "auth",
-    [FG_E_NOT_FOUND] = "not_found", [FG_E_THROTTLED] = "throttled", [FG_E_UNAVAILABLE] = "unavailable",
-    [FG_E_TIMEOUT] = "timeout",     [FG_E_PROTOCOL] = "protocol",   [FG_E_REFUSED] = "refused",
-    [FG_E_DATA] = "data",           [FG_E_LIMIT] = "limit",         [FG_E_NO_ROOM] = "no_room",
-    [FG_E_EXPIRED] = "expired",     [FG_E_CANCELLED] = "cancelled", [FG_E_FENCED] = "fenced",
-    [FG_E_INTERNAL] = "internal",
-};
-
 const char *fg_pipeline_state_name(enum fg_pipeline_state state)
 {
     return (unsigned)state < _FG_PIPELINE_STATE_N ? state_names[state] : "unknown";
-}
-
-const char *fg_flow_code_name(int code)
-{
-    return code >= 0 && code < _FG_CODE_N ? code_names[code] : "unknown";
 }
 
 void fg_flow_trouble(struct fg_pipeline *p, enum fg_flow_trouble who, const char *node, const struct fg_error *err,

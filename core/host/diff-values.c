@@ -116,7 +116,10 @@ static const char *choice_of(const struct fg_option *o, const void *member)
     return choice < 0 ? NULL : o->choices[choice];
 }
 
-/* false: they differ. Types that hold maps are none of these. */
+/*
+ * false: they differ. Types that hold maps are none of these. Without a default: the compiler names a new type that is
+ * forgotten here.
+ */
 static bool scalars_equal(const struct pair *p)
 {
     const char *const *a = p->old_member, *const *b = p->new_member;
@@ -134,12 +137,21 @@ static bool scalars_equal(const struct pair *p)
         return texts_equal(choice_of(p->old, p->old_member), choice_of(p->new, p->new_member));
     case FG_OPTION_STRINGS:
         return lists_equal(p->old_member, p->new_member);
-    default:
+    case FG_OPTION_STRING:
+    case FG_OPTION_URL:
+    case FG_OPTION_PATH:
+    case FG_OPTION_POINTER:
         if (p->new->flags & FG_OPTION_SECRET)
             return secrets_equal(*(const struct fg_secret *const *)p->old_member,
                                  *(const struct fg_secret *const *)p->new_member);
         return texts_equal(*a, *b);
+    case FG_OPTION_PAIRS:
+    case FG_OPTION_GROUP:
+    case FG_OPTION_GROUPS:
+    case _FG_OPTION_TYPE_N:
+        break;
     }
+    return false;
 }
 
 /* Certificates change in place. */
