@@ -162,12 +162,7 @@ static void compare_rest(struct making *m)
     compare_section(m, FG_SECTION_LIMITS, &m->old->limits, &m->new->limits, &limits);
     compare_section(m, FG_SECTION_RELOAD, &m->old->reload, &m->new->reload, &reload);
     compare_section(m, FG_SECTION_PLUGINS, &m->old->plugins, &m->new->plugins, &plugins);
-    m->diff->limits_memory = has_key(&limits, "memory");
     m->diff->limits_workers = has_key(&limits, "workers");
-    m->diff->limits_stop = has_key(&limits, "stop");
-    m->diff->limits_drain = has_key(&limits, "drain");
-    m->diff->reload = reload.n > 0;
-    m->diff->plugins_owner = plugins.n > 0;
 }
 
 static bool is_same_plugin(const struct fg_config_node *old, const struct fg_config_node *new)
@@ -312,9 +307,6 @@ static void compare_controls(struct making *m)
     compare_lists(m, &l);
     m->diff->controls = l.kept;
     m->diff->n_controls = l.n_new;
-    m->diff->n_controls_gone = l.n_old;
-    for (size_t i = 0; i < l.n_new; i++)
-        m->diff->n_controls_gone -= l.kept[i] != FG_DIFF_NEW;
 }
 
 static const char *role_name(const struct fg_config_pipeline *p)

@@ -65,14 +65,11 @@ struct fg_diff {
     /* Owned array, one for each control plugin of the new file: index of the old one that is kept, or FG_DIFF_NEW. */
     size_t *controls;
     size_t n_controls;
-    size_t n_controls_gone; /* old ones that are not kept */
     bool kafka;       /* connection options or their secrets: everything that holds a Kafka handle is reopened */
     bool http_listen; /* another address, or the server comes or goes */
     bool http_tls;    /* paths, or content of certificate, key or client CA; or TLS comes or goes */
     bool http_tokens;
-    bool limits_memory, limits_workers, limits_stop, limits_drain;
-    bool reload;        /* any option of the section */
-    bool plugins_owner; /* concerns the loading only, which has been done */
+    bool limits_workers;
 };
 
 /*
