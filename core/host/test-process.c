@@ -84,6 +84,7 @@ static void bed_stop(struct bed *bed)
 static void bed_deinit(struct bed *bed)
 {
     bed_stop(bed);
+    assert_int_equal(fg_budget_used(fg_process_budget(bed->process)), 0); /* all that was charged was given back */
     bed->process = fg_process_free(bed->process);
     uv_close((uv_handle_t *)&bed->guard, NULL);
     assert_int_equal(uv_run(&bed->loop, UV_RUN_DEFAULT), 0);

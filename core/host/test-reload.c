@@ -109,6 +109,8 @@ static void bed_deinit(struct bed *bed)
         fg_process_stop(bed->process, false, stopped, bed);
     while (bed->n_stopped == 0)
         (void)uv_run(&bed->loop, UV_RUN_ONCE);
+    if (bed->process) /* all that was charged was given back */
+        assert_int_equal(fg_budget_used(fg_process_budget(bed->process)), 0);
     fg_process_free(bed->process);
     uv_close((uv_handle_t *)&bed->guard, NULL);
     assert_int_equal(uv_run(&bed->loop, UV_RUN_DEFAULT), 0);
