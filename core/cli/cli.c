@@ -245,7 +245,6 @@ int fg_cli_main(uv_loop_t *loop, int argc, char **argv)
     c = find_command(argv[1]);
     if (!c)
         return unknown_command(argv[1]);
-    cli.command = c->name;
     return run_command(&cli, c, argc - 1, argv + 1);
 }
 

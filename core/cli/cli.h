@@ -16,7 +16,6 @@ enum { FG_EXIT_OK = 0, FG_EXIT_FAILED = 1, FG_EXIT_USAGE = 64, FG_EXIT_CONFIG = 
 /* What the options common to all commands say. */
 struct fg_cli {
     uv_loop_t *loop; /* borrowed from main */
-    const char *command;
     struct fg_plugin_path plugins;
     struct fg_plugin_registry registry; /* of plugins */
     enum fg_log_format log_format;

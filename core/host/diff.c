@@ -416,7 +416,6 @@ static struct fg_diff_pipeline *add_pipeline(struct making *m, const struct fg_c
     p = &m->diff->pipelines[m->diff->n_pipelines++];
     *p = (struct fg_diff_pipeline){
         .name = new ? new->name : old->name,
-        .old_index = old ? (size_t)(old - m->old->pipelines) : FG_DIFF_NEW,
         .new_index = new ? (size_t)(new - m->new->pipelines) : FG_DIFF_NEW,
     };
     return p;

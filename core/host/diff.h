@@ -50,7 +50,7 @@ enum fg_pipeline_how {
 struct fg_diff_pipeline {
     const char *name; /* borrowed from the new config; of a removed pipeline from the old one */
     enum fg_pipeline_how how;
-    size_t old_index, new_index; /* in the configs' pipelines; FG_DIFF_NEW: not in that one */
+    size_t new_index; /* in the new config's pipelines; FG_DIFF_NEW: not in it */
     bool source, sink; /* the new file's must be made anew: it comes, or differs from the old; false: kept, or none */
     /* Owned array, one for each transform of the new file: index of the old one that is kept, or FG_DIFF_NEW. */
     size_t *transforms;
