@@ -281,7 +281,7 @@ static bool is_dry(struct fg_pipeline *p, const struct fg_flow_batch *batch)
     uint64_t dry_ms = p->arrived_ms + FG_FLOW_DRY_MS, gap_ms = p->committed_ms + FG_FLOW_COMMIT_GAP_MS;
     uint64_t at_ms = dry_ms > gap_ms ? dry_ms : gap_ms;
 
-    if (p->publishing || p->batches.next != &batch->link || (batch->n_open && !fg_flow_has_room(p)))
+    if (batch->n_open && !fg_flow_has_room(p))
         return false;
     if (p->now_ms >= at_ms)
         return true;
@@ -333,7 +333,14 @@ void fg_flow_step_close(struct fg_pipeline *p)
     if (batch->closed)
         return;
     age_ms = batch->opened_ms + p->c.commit_interval_ms;
-    if (is_full(batch) || p->now_ms >= age_ms || p->paused || p->hold.state != FG_HOLD_NONE || !fg_flow_accepts(p)) {
+    if (is_full(batch) || p->paused || p->hold.state != FG_HOLD_NONE || !fg_flow_accepts(p)) {
+        batch->closed = true;
+        return;
+    }
+    /* what could not be published yet goes on growing: the slower the commits, the more each of them takes along */
+    if (p->publishing || p->batches.next != &batch->link)
+        return;
+    if (p->now_ms >= age_ms) {
         batch->closed = true;
         return;
     }

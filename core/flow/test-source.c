@@ -44,6 +44,32 @@ static void mails_arrive_once_and_in_order(void **state)
     }
 }
 
+static void slow_down(void *arg, struct model_client *client, unsigned k)
+{
+    struct rig *rig = arg;
+
+    client->slow_until_ms = rig->sim.now_ms + 1; /* this request, and what leaves at the same time */
+    client->slow_ms_max = 100;
+}
+
+/* Else batches of one interval each would wait in a row, and the source fall behind for ever. */
+static void slow_commits_take_more_along(void **state)
+{
+    struct rig rig;
+
+    rig_init(&rig, 3);
+    rig_use_source(&rig, 3, 200);
+    rig.per_pull = 2;
+    rig.config.commit_interval_ms = 20;
+    rig.config.commit_records = 10000;
+    rig.bus.before_step = slow_down;
+    rig.bus.before_step_arg = &rig;
+    rig_open(&rig);
+    assert_true(rig_until_count(&rig, "out", 600, 100000));
+    assert_true(rig.bus.n_publishes <= 8); /* 20 and more, if each took 20 ms' mails only */
+    rig_deinit(&rig);
+}
+
 static void cursors_are_written_where_they_belong(void **state)
 {
     struct rig rig;
@@ -268,6 +294,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mails_arrive_once_and_in_order),
+        cmocka_unit_test(slow_commits_take_more_along),
         cmocka_unit_test(cursors_are_written_where_they_belong),
         cmocka_unit_test(a_restart_reads_the_cursors_back),
         cmocka_unit_test(foreign_cursors_and_tombstones_are_no_cursors),
