@@ -264,7 +264,7 @@ int fg_cli_check(struct fg_cli *cli, const char *path, struct fg_slice text, con
     r = fg_config_probe(path, text, sets, n_sets, &cli->plugins, cli->probe_ms ? cli->probe_ms : FG_PROBE_MS, err);
     if (r == FG_PROBE_FAULTS || (r == 0 && ret)) /* else all that could be found out is known */
         r = fg_config_load(path, text, sets, n_sets, &cli->plugins, ret ? ret : &unasked, faults);
-    fg_config_free(unasked);
+    fg_config_unref(unasked);
     if (read.data)
         explicit_bzero(read.data, read.len);
     return fg_pass(r);

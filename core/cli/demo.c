@@ -295,7 +295,7 @@ static int run(struct fg_cli *cli, void *state, int argc, char **argv)
     if (!config)
         return code;
     code = serve(&d, config);
-    fg_config_free(config);
+    fg_config_unref(config);
     return code;
 }
 

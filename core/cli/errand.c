@@ -128,7 +128,7 @@ int fg_errand_run(struct fg_errand *e)
         code = run_loaded(e);
         fg_log_free(e->log);
     }
-    fg_config_free(e->config);
+    fg_config_unref(e->config);
     return code;
 }
 

@@ -85,7 +85,7 @@ static int run(struct fg_cli *cli, void *state, int argc, char **argv)
     serve.role = s->role_given ? s->role : FG_ROLE_BOTH;
     code = fg_serve(&serve);
     fg_log_free(serve.log);
-    fg_config_free(config);
+    fg_config_unref(config);
     return code;
 }
 

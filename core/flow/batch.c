@@ -18,7 +18,7 @@ static bool is_full(const struct fg_flow_batch *batch)
     return batch->n_slots >= batch->p->c.commit_records || batch->bytes >= batch->p->c.commit_bytes;
 }
 
-struct fg_flow_batch *fg_flow_batch_alloc(struct fg_pipeline *p)
+struct fg_flow_batch *fg_flow_batch_new(struct fg_pipeline *p)
 {
     struct fg_flow_batch *batch = fg_calloc(1, sizeof(*batch));
 
@@ -33,7 +33,7 @@ struct fg_flow_batch *fg_flow_batch_alloc(struct fg_pipeline *p)
 
 static struct fg_flow_batch *batch_new(struct fg_pipeline *p, struct fg_list *before)
 {
-    struct fg_flow_batch *batch = fg_flow_batch_alloc(p);
+    struct fg_flow_batch *batch = fg_flow_batch_new(p);
 
     fg_list_append(before, &batch->link);
     batch->listed = true;
@@ -183,7 +183,7 @@ void fg_flow_batch_free(struct fg_flow_batch *batch)
     p->in_flight_bytes -= batch->bytes;
     while ((l = fg_list_pop(&batch->slots)))
         slot_free(fg_container_of(l, struct fg_slot, link));
-    fg_flow_moves_free(&batch->moves);
+    fg_flow_moves_deinit(&batch->moves);
     fg_flow_publish_deinit(&batch->out);
     free(batch->offsets);
     unlist(batch);
@@ -466,7 +466,7 @@ struct fg_flow_move *fg_flow_move_set(struct fg_list *moves, struct fg_slice key
     return move;
 }
 
-void fg_flow_moves_free(struct fg_list *moves)
+void fg_flow_moves_deinit(struct fg_list *moves)
 {
     struct fg_list *l;
     while ((l = fg_list_pop(moves))) {

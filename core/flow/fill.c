@@ -12,7 +12,7 @@ static void fill_free(struct fg_batch *fill)
         free(fill->records[i].dead);
     }
     free(fill->records);
-    fg_flow_moves_free(&fill->moves);
+    fg_flow_moves_deinit(&fill->moves);
     fill->magic = 0;
     free(fill);
 }

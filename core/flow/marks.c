@@ -307,7 +307,7 @@ static void want_marks(struct fg_pipeline *p)
 
 struct fg_flow_batch *fg_flow_mark_build(struct fg_pipeline *p)
 {
-    struct fg_flow_batch *mark = fg_flow_batch_alloc(p);
+    struct fg_flow_batch *mark = fg_flow_batch_new(p);
 
     mark->is_mark = mark->closed = true;
     mark->epoch = p->epoch;

@@ -495,7 +495,7 @@ struct fg_flow_partition *fg_flow_partition_find(struct fg_pipeline *p, const ch
 bool fg_flow_accepts(const struct fg_pipeline *p); /* what arrives now counts */
 
 /* batch.c */
-struct fg_flow_batch *fg_flow_batch_alloc(struct fg_pipeline *p); /* the caller's: it stands in no list */
+struct fg_flow_batch *fg_flow_batch_new(struct fg_pipeline *p); /* the caller's: it stands in no list */
 /* The one that takes slots, the pipeline's; made where there is none. */
 struct fg_flow_batch *fg_flow_batch_open(struct fg_pipeline *p);
 struct fg_slot *fg_flow_batch_add(struct fg_flow_batch *batch, struct fg_record *in); /* takes over the reference */
@@ -518,7 +518,7 @@ void fg_flow_slot_dead(struct fg_slot *slot, const char *node, unsigned attempts
 void fg_flow_slot_refused(struct fg_slot *slot, const struct fg_error *err); /* it had ended well; Kafka refuses it */
 /* Key and value are copied; the move is the list's. */
 struct fg_flow_move *fg_flow_move_set(struct fg_list *moves, struct fg_slice key, struct fg_slice value);
-void fg_flow_moves_free(struct fg_list *moves);
+void fg_flow_moves_deinit(struct fg_list *moves);
 
 /* In a step: frees records that came in as number `end` or later, as far as the input can go back; false: none. */
 bool fg_flow_put_back(struct fg_pipeline *p, uint64_t end);

@@ -363,7 +363,7 @@ int fg_config_load(const char *path, struct fg_slice text, const char *const *se
         load_all(&l);
     if (faults->len > before || r < 0) {
         fg_conf_faults_sort(faults);
-        fg_config_free(c);
+        fg_config_unref(c);
         return fg_raise(-FG_E_CONFIG);
     }
     list_files(c);
@@ -409,7 +409,7 @@ struct fg_config *fg_config_ref(struct fg_config *c)
     return c;
 }
 
-struct fg_config *fg_config_free(struct fg_config *c)
+struct fg_config *fg_config_unref(struct fg_config *c)
 {
     if (!c || --c->refs > 0)
         return NULL;

@@ -159,7 +159,7 @@ int fg_config_load(const char *path, struct fg_slice text, const char *const *se
                    const struct fg_plugin_path *plugins, struct fg_config **ret, struct fg_conf_faults *faults);
 struct fg_config *fg_config_ref(struct fg_config *config);
 /* Drops one reference; the last frees it. NULL allowed; returns NULL. */
-struct fg_config *fg_config_free(struct fg_config *config);
+struct fg_config *fg_config_unref(struct fg_config *config);
 /* Calls cb() for every node: http's, then each pipeline's in the order of the record's way. pipeline NULL: of none. */
 typedef void (*fg_config_node_cb)(void *arg, struct fg_config_node *node, const struct fg_config_pipeline *pipeline);
 void fg_config_each_node(const struct fg_config *config, fg_config_node_cb cb, void *arg);

@@ -117,7 +117,7 @@ static void bus_closed(void *arg)
     struct fg_kafka *kafka = arg;
     struct fg_process *process = kafka->process;
 
-    fg_config_free(kafka->config);
+    fg_config_unref(kafka->config);
     free(kafka);
     fg_process_part_gone(process, FG_PART_KAFKA);
 }

@@ -60,7 +60,7 @@ static void instance_stopped(void *arg)
         fg_instance_close(&node->instances[i]);
     free(node->instances);
     free(node->selves);
-    fg_config_free(node->config);
+    fg_config_unref(node->config);
     free(node);
     fg_process_part_gone(process, FG_PART_NODE);
 }
@@ -101,5 +101,5 @@ void fg_node_rebase(struct fg_node *node, struct fg_config *config, struct fg_co
     node->config = fg_config_ref(config);
     node->c = c;
     node->pipeline = pipeline ? pipeline->name : NULL;
-    fg_config_free(before);
+    fg_config_unref(before);
 }

@@ -177,7 +177,7 @@ void fg_process_pipeline_rebase(struct fg_process_pipeline *pp, struct fg_config
     pp->config = fg_config_ref(config);
     pp->c = c;
     fg_lineup_rebase(pp->lineup, config, c);
-    fg_config_free(before);
+    fg_config_unref(before);
 }
 
 void fg_process_pipeline_swap(struct fg_process_pipeline *pp, struct fg_config *config, struct fg_config_pipeline *c,
@@ -248,7 +248,7 @@ struct fg_process_pipeline *fg_process_pipeline_free(struct fg_process_pipeline 
     pp->flow = fg_pipeline_free(pp->flow);
     fg_lineup_free(pp->lineup);
     fg_kafka_unref(pp->kafka);
-    fg_config_free(pp->config);
+    fg_config_unref(pp->config);
     for (size_t i = 0; i < pp->n_texts; i++)
         free(pp->texts[i]);
     free(pp->texts);

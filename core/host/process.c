@@ -415,7 +415,7 @@ struct fg_process *fg_process_free(struct fg_process *p)
     free(p->names);
     free(p->pipelines);
     free(p->controls);
-    fg_config_free(p->config);
+    fg_config_unref(p->config);
     fg_metrics_free(p->metrics);
     free(p->instance);
     free(p);

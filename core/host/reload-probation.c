@@ -42,7 +42,7 @@ void fg_reload_probation_end(struct fg_reload *reload)
     while (probation->n)
         passed(probation, &probation->pipelines[0]);
     free(probation->pipelines);
-    fg_config_free(probation->before);
+    fg_config_unref(probation->before);
     fg_kafka_unref(probation->kafka);
     *probation = (struct fg_reload_probation){ .on = false };
     reload->failed = false;
@@ -150,7 +150,7 @@ static void begin(struct fg_reload_run *run, struct fg_config *before, struct fg
         *probation = (struct fg_reload_probation){
             .on = true, .generation = run->generation, .before = before, .kafka = kafka };
     } else {
-        fg_config_free(before);
+        fg_config_unref(before);
         if (!probation->kafka && run->diff.kafka)
             probation->kafka = kafka; /* the first of them that had another */
         else

@@ -288,7 +288,7 @@ void fg_reload_swap(struct fg_reload_run *run)
     fg_reload_phase(run, FG_RELOAD_SWAP);
     fg_assert(p->config == run->old);
     p->config = fg_config_ref(run->next);
-    fg_config_free(run->old); /* the process's reference: the run has one of its own */
+    fg_config_unref(run->old); /* the process's reference: the run has one of its own */
     p->generation = run->generation;
     if (run->diff.kafka) {
         run->kafka_before = p->kafka;

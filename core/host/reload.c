@@ -43,8 +43,8 @@ static struct fg_reload_run *run_new(struct fg_reload *reload)
 static void run_free(struct fg_reload_run *run)
 {
     fg_diff_deinit(&run->diff);
-    fg_config_free(run->next);
-    fg_config_free(run->old);
+    fg_config_unref(run->next);
+    fg_config_unref(run->old);
     fg_conf_faults_deinit(&run->faults);
     fg_buf_deinit(&run->text);
     free(run->hashes);

@@ -39,7 +39,7 @@ static struct loaded load(const char *yaml)
 
 static void loaded_deinit(struct loaded *l)
 {
-    fg_config_free(l->config);
+    fg_config_unref(l->config);
     fg_conf_faults_deinit(&l->faults);
     fg_plugin_path_deinit(&l->path);
 }
@@ -250,7 +250,7 @@ static void a_config_lives_as_long_as_somebody_holds_it(void **state)
     struct fg_config *held = fg_config_ref(l.config);
 
     assert_ptr_equal(held, l.config);
-    assert_null(fg_config_free(l.config));
+    assert_null(fg_config_unref(l.config));
     assert_string_equal(held->controls[0].file->plugin.name, "control-hello");
     loaded_deinit(&l);
 }

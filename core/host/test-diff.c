@@ -140,8 +140,8 @@ static char *compare_texts(const char *old_yaml, const char *new_yaml, enum fg_r
     struct fg_config *old = load_of(old_yaml, "stamp-1"), *new = load_of(new_yaml, "stamp-1");
     char *text = compare(old, new, role);
 
-    fg_config_free(old);
-    fg_config_free(new);
+    fg_config_unref(old);
+    fg_config_unref(new);
     return text;
 }
 
@@ -307,9 +307,9 @@ static void another_build_of_a_plugin_is_told_by_its_hashes(void **state)
     (void)snprintf(expected, sizeof(expected), "~ p.transforms.0  plugin file  transform-upper %.12s -> "
                    "transform-stamp %.12s\n= p swap new\n", old->pipelines[0].transforms[1].file->sha256, was);
     assert_string_equal(other, expected);
-    fg_config_free(old);
-    fg_config_free(new);
-    fg_config_free(more);
+    fg_config_unref(old);
+    fg_config_unref(new);
+    fg_config_unref(more);
 }
 
 #define SASL(password)                                                                                                 \
@@ -338,8 +338,8 @@ static void a_secret_that_changed_is_told_without_its_text(void **state)
                                       "\"sasl.password\"},{\"place\":\"http.plugins.0\""));
     fg_buf_deinit(&json);
     fg_diff_deinit(&d);
-    fg_config_free(old);
-    fg_config_free(new);
+    fg_config_unref(old);
+    fg_config_unref(new);
 }
 
 static void what_stands_in_a_file_is_read_again_and_counts_as_secret(void **state)
@@ -354,8 +354,8 @@ static void what_stands_in_a_file_is_read_again_and_counts_as_secret(void **stat
     new = load_of(yaml, "stamp-1");
     text = compare(old, new, FG_ROLE_BOTH);
     assert_string_equal(text, "~ p.transforms.0  secret  mark\n= p swap new\n");
-    fg_config_free(old);
-    fg_config_free(new);
+    fg_config_unref(old);
+    fg_config_unref(new);
     drop("mark");
 }
 
@@ -386,9 +386,9 @@ static void certificates_that_change_in_place_are_seen(void **state)
                                      "! http-tls\n");
     assert_string_equal(both, "~ kafka  secret  tls.ca\n~ http  secret  tls.certificate, tls.key, tls.client-ca\n"
                               "= p reopen\n! kafka\n! http-tls\n");
-    fg_config_free(first);
-    fg_config_free(second);
-    fg_config_free(third);
+    fg_config_unref(first);
+    fg_config_unref(second);
+    fg_config_unref(third);
     drop("http.crt");
     drop("http.key");
     drop("cas/one.crt");
@@ -417,8 +417,8 @@ static void a_pin_alone_changes_nothing_that_runs(void **state)
     new = load_of(yaml, "stamp-1");
     text = compare(old, new, FG_ROLE_BOTH);
     assert_string_equal(text, "");
-    fg_config_free(old);
-    fg_config_free(new);
+    fg_config_unref(old);
+    fg_config_unref(new);
 }
 
 static void indexes_lead_from_the_new_file_to_the_old(void **state)
@@ -444,8 +444,8 @@ static void indexes_lead_from_the_new_file_to_the_old(void **state)
     assert_int_equal(d.controls[0], 0);
     assert_true(d.controls[1] == FG_DIFF_NEW);
     fg_diff_deinit(&d);
-    fg_config_free(old);
-    fg_config_free(new);
+    fg_config_unref(old);
+    fg_config_unref(new);
 }
 
 static void many_keys_are_counted_and_stay_on_their_line(void **state)
@@ -481,7 +481,7 @@ static void the_files_of_a_config_are_known(void **state)
     for (size_t i = 0; i < n; i++)
         fg_buf_printf(&files, "%s ", paths[i] + (strncmp(paths[i], folder, strlen(folder)) == 0 ? strlen(folder) : 0));
     assert_string_equal(files.data, "/no/such/key /cas /f.yaml /http.crt /mark ");
-    fg_config_free(config);
+    fg_config_unref(config);
     drop("mark");
 }
 

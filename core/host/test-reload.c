@@ -116,7 +116,7 @@ static void bed_deinit(struct bed *bed)
     assert_int_equal(uv_run(&bed->loop, UV_RUN_DEFAULT), 0);
     assert_int_equal(bed->n_stopped, 1);
     assert_int_equal(uv_loop_close(&bed->loop), 0);
-    fg_config_free(bed->config);
+    fg_config_unref(bed->config);
     fg_plugin_registry_deinit(&bed->registry);
     fg_plugin_path_deinit(&bed->path);
     fg_log_free(bed->log);

@@ -427,7 +427,7 @@ static struct admin_job *job_new(struct fg_rd_bus *bus, size_t n, fg_bus_topics_
     struct admin_job *job = fg_calloc(1, sizeof(*job));
 
     if (!bus->admin_started) {
-        int r = fg_lane_start(&bus->admin, bus->loop, &hooks);
+        int r = fg_lane_open(&bus->admin, bus->loop, &hooks);
         fg_assert(r == 0);
         bus->admin_started = true;
     }
@@ -497,5 +497,5 @@ void fg_rd_admin_close(struct fg_rd_bus *bus, fg_done_cb closed, void *arg)
 
     job->job.run = run_close;
     job->job.done = close_done;
-    fg_lane_end(&bus->admin, &job->job, closed, arg);
+    fg_lane_close(&bus->admin, &job->job, closed, arg);
 }

@@ -184,7 +184,7 @@ static void consumer_free(struct fg_bus_consumer *c)
 static int start_lane(struct fg_bus_consumer *c, struct fg_error *err)
 {
     const struct fg_lane_hooks hooks = {.woken = fg_rd_consumer_drain, .arg = c};
-    int r = fg_lane_start(&c->lane, c->bus->loop, &hooks);
+    int r = fg_lane_open(&c->lane, c->bus->loop, &hooks);
 
     if (r < 0)
         return fg_error_set(err, FG_E_INTERNAL, 0, "kafka: cannot start a thread: %s", uv_strerror(r));
@@ -260,7 +260,7 @@ static void on_timer_closed(uv_handle_t *handle)
         closed(arg);
 }
 
-static void on_lane_stopped(void *arg)
+static void on_lane_closed(void *arg)
 {
     struct fg_bus_consumer *c = arg;
 
@@ -301,7 +301,7 @@ static void begin_close(struct fg_bus_consumer *c)
     job->c = c;
     c->close_began_ns = fg_clock_mono_ns(&fg_clock_system);
     (void)uv_timer_start(&c->timer, on_tick, FG_RD_CLOSE_SLOW_MS, 0);
-    fg_lane_end(&c->lane, &job->job, on_lane_stopped, c);
+    fg_lane_close(&c->lane, &job->job, on_lane_closed, c);
 }
 
 void fg_rd_consumer_close(struct fg_bus_consumer *c, fg_done_cb closed, void *arg)

@@ -64,8 +64,8 @@ static void on_closed(uv_handle_t *handle)
 
     pthread_mutex_destroy(&lane->lock);
     pthread_cond_destroy(&lane->wake);
-    if (lane->stopped)
-        lane->stopped(lane->stopped_arg);
+    if (lane->closed)
+        lane->closed(lane->closed_arg);
 }
 
 static void on_async(uv_async_t *async)
@@ -92,7 +92,7 @@ static void on_async(uv_async_t *async)
     }
 }
 
-int fg_lane_start(struct fg_lane *lane, uv_loop_t *loop, const struct fg_lane_hooks *hooks)
+int fg_lane_open(struct fg_lane *lane, uv_loop_t *loop, const struct fg_lane_hooks *hooks)
 {
     sigset_t old;
     int r;
@@ -134,10 +134,10 @@ void fg_lane_nudge_loop(struct fg_lane *lane)
     uv_async_send(&lane->async);
 }
 
-void fg_lane_end(struct fg_lane *lane, struct fg_lane_job *job, fg_done_cb stopped, void *arg)
+void fg_lane_close(struct fg_lane *lane, struct fg_lane_job *job, fg_done_cb closed, void *arg)
 {
-    lane->stopped = stopped;
-    lane->stopped_arg = arg;
+    lane->closed = closed;
+    lane->closed_arg = arg;
     pthread_mutex_lock(&lane->lock);
     append(lane, job);
     lane->stop = true;

@@ -40,19 +40,19 @@ struct fg_lane {
     pthread_cond_t wake;
     struct fg_list jobs, finished; /* of fg_lane_job::link */
     bool stop, ended;
-    fg_done_cb stopped;
-    void *stopped_arg;
+    fg_done_cb closed;
+    void *closed_arg;
 };
 
-int fg_lane_start(struct fg_lane *lane, uv_loop_t *loop, const struct fg_lane_hooks *hooks); /* 0, or negative */
+int fg_lane_open(struct fg_lane *lane, uv_loop_t *loop, const struct fg_lane_hooks *hooks); /* 0, or negative */
 void fg_lane_post(struct fg_lane *lane, struct fg_lane_job *job); /* takes it over until done(); in order */
 void fg_lane_nudge_loop(struct fg_lane *lane);                    /* [any thread] */
 /*
- * The last job: after its done() the thread ends, and stopped(arg) says that the memory of the lane may be freed.
+ * The last job: after its done() the thread ends, and closed(arg) says that the memory of the lane may be freed.
  * Nothing may be posted after it. The job may free what idle() and nudge() use: they are not called any more once it
  * runs.
  */
-void fg_lane_end(struct fg_lane *lane, struct fg_lane_job *job, fg_done_cb stopped, void *arg);
+void fg_lane_close(struct fg_lane *lane, struct fg_lane_job *job, fg_done_cb closed, void *arg);
 
 /* Blocks all signals, so that threads made meanwhile never take one; *ret_old for fg_signals_restore(). */
 void fg_signals_block(sigset_t *ret_old);

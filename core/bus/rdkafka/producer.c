@@ -103,7 +103,7 @@ static int start(struct fg_bus_producer *p, rd_kafka_conf_t *conf, struct fg_err
     p->queue = rd_kafka_queue_get_main(p->rk);
     p->transaction_timeout_ms = (uint32_t)fg_rd_conf_number(rd_kafka_conf(p->rk), "transaction.timeout.ms");
     p->batch_bytes = fg_rd_conf_number(rd_kafka_conf(p->rk), "batch.size");
-    if ((r = fg_lane_start(&p->lane, p->bus->loop, &hooks)) < 0) {
+    if ((r = fg_lane_open(&p->lane, p->bus->loop, &hooks)) < 0) {
         rd_kafka_queue_destroy(p->queue);
         rd_kafka_destroy(p->rk);
         return fg_error_set(err, FG_E_INTERNAL, 0, "kafka: cannot start a thread: %s", uv_strerror(r));
@@ -144,7 +144,7 @@ int fg_rd_producer_open(struct fg_bus *base, const struct fg_bus_producer_config
 
 /* ---- closing ---- */
 
-static void on_lane_stopped(void *arg)
+static void on_lane_closed(void *arg)
 {
     struct fg_bus_producer *p = arg;
     fg_done_cb closed = p->closed;
@@ -181,7 +181,7 @@ static void begin_close(struct fg_bus_producer *p)
     job->job.run = run_close;
     job->job.done = handle_closed;
     job->p = p;
-    fg_lane_end(&p->lane, &job->job, on_lane_stopped, p);
+    fg_lane_close(&p->lane, &job->job, on_lane_closed, p);
 }
 
 void fg_rd_producer_close(struct fg_bus_producer *p, fg_done_cb closed, void *arg)
