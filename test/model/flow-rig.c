@@ -2,8 +2,11 @@
 /* The rig: puts a pipeline together on the simulation, and asks about what became of it. */
 #include "flow-rig-private.h"
 
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <cmocka.h>
 
 #include "base/mem.h"
 
@@ -162,7 +165,12 @@ void rig_put_numbered(struct rig *rig, unsigned from, unsigned to)
     }
 }
 
-const struct model_record *rig_seen_numbered(struct rig *rig, unsigned i)
+size_t rig_count(struct rig *rig, const char *topic)
+{
+    return model_count(model_topic(&rig->bus, topic, 1));
+}
+
+static void expect_numbered(struct rig *rig, unsigned i)
 {
     const struct model_record *r;
     char key[16], value[32];
@@ -170,12 +178,16 @@ const struct model_record *rig_seen_numbered(struct rig *rig, unsigned i)
     (void)snprintf(key, sizeof(key), "k%u", i % 4);
     (void)snprintf(value, sizeof(value), "k%u-%u!", i % 4, i / 4);
     r = rig_seen(rig, "out", key, i / 4);
-    return r && fg_slice_is(r->value, value) ? r : NULL;
+    assert_non_null(r);
+    assert_true(fg_slice_is(r->value, value));
 }
 
-size_t rig_count(struct rig *rig, const char *topic)
+void rig_expect_numbered(struct rig *rig, unsigned n, size_t n_dead)
 {
-    return model_count(model_topic(&rig->bus, topic, 1));
+    for (unsigned i = 0; i < n; i++)
+        expect_numbered(rig, i);
+    assert_int_equal(rig_count(rig, "out"), n);
+    assert_int_equal(rig_count(rig, "dead"), n_dead);
 }
 
 struct wish {

@@ -80,8 +80,8 @@ void rig_deinit(struct rig *rig);                                      /* checks
 void rig_put(struct rig *rig, const char *key, const char *value);     /* a record into "in" */
 /* Records k0-0, k1-0, k2-0, k3-0, k0-1 ... into "in": the i-th has key k<i%4> and value <key>-<i/4>. */
 void rig_put_numbered(struct rig *rig, unsigned from, unsigned to);
-/* What the rig's sink made of the i-th, if "out" holds it at its place among those of its key; NULL: it does not. */
-const struct model_record *rig_seen_numbered(struct rig *rig, unsigned i);
+/* "out" holds what the rig's sink made of each of the first n, once and in the order of its key, and nothing else. */
+void rig_expect_numbered(struct rig *rig, unsigned n, size_t n_dead);
 size_t rig_count(struct rig *rig, const char *topic); /* committed records in a topic that is there */
 bool rig_until_count(struct rig *rig, const char *topic, size_t n, uint64_t limit_ms);
 bool rig_until_state(struct rig *rig, enum fg_pipeline_state state, uint64_t limit_ms);
