@@ -101,40 +101,59 @@ static size_t count_options(const struct fg_cli_option *options)
     return n;
 }
 
-static bool take_log_level(struct fg_cli *cli, const char *value)
+bool fg_cli_take_word(const char *option, const char *value, const char *const *words, int *ret)
 {
-    static const char *const names[] = { "error", "warn", "info", "debug" };
+    FG_CLEANUP(fg_buf_deinit) struct fg_buf all = FG_BUF_INIT(256);
 
-    for (size_t i = 0; i < 4; i++)
-        if (strcmp(value, names[i]) == 0) {
-            cli->log_level = (enum fg_log_level)i;
-            cli->log_level_given = true;
+    for (int i = 0; words[i]; i++) {
+        if (strcmp(value, words[i]) == 0) {
+            *ret = i;
             return true;
         }
-    (void)fg_cli_fail(0, "--log-level is error, warn, info or debug, not \"%s\"", value);
+        fg_buf_printf(&all, "%s%s", i == 0 ? "" : words[i + 1] ? ", " : " or ", words[i]);
+    }
+    (void)fg_cli_fail(0, "--%s is %s, not \"%s\"", option, all.data ? all.data : "", value);
     return false;
+}
+
+bool fg_cli_take_set(struct fg_cli_sets *sets, const char *value)
+{
+    if (sets->n == FG_CLI_SETS_MAX) {
+        (void)fg_cli_fail(0, "--set \"%s\" is one too many: %d are taken", value, FG_CLI_SETS_MAX);
+        return false;
+    }
+    sets->items[sets->n++] = value;
+    return true;
+}
+
+static bool take_plugin_dir(struct fg_cli *cli, const char *value)
+{
+    if (cli->n_plugin_dirs == FG_PLUGIN_DIRS_MAX) {
+        (void)fg_cli_fail(0, "--plugin-dir \"%s\" is one too many: %d are taken", value, FG_PLUGIN_DIRS_MAX);
+        return false;
+    }
+    cli->plugin_dirs[cli->n_plugin_dirs++] = value;
+    return true;
 }
 
 static bool take_common(struct fg_cli *cli, size_t option, const char *value)
 {
-    switch (option) {
-    case COMMON_PLUGIN_DIR:
-        if (cli->n_plugin_dirs == FG_PLUGIN_DIRS_MAX) {
-            (void)fg_cli_fail(0, "more than %d --plugin-dir", FG_PLUGIN_DIRS_MAX);
-            return false;
-        }
-        cli->plugin_dirs[cli->n_plugin_dirs++] = value;
-        return true;
-    case COMMON_LOG_FORMAT:
-        cli->log_format = strcmp(value, "json") == 0 ? FG_LOG_JSON : FG_LOG_LOGFMT;
-        if (cli->log_format == FG_LOG_LOGFMT && strcmp(value, "logfmt") != 0) {
-            (void)fg_cli_fail(0, "--log-format is logfmt or json, not \"%s\"", value);
-            return false;
-        }
-        return true;
-    default:
-        return take_log_level(cli, value);
+    static const char *const formats[] = { [FG_LOG_LOGFMT] = "logfmt", [FG_LOG_JSON] = "json", NULL };
+    static const char *const levels[] = { [FG_LOG_ERROR] = "error", [FG_LOG_WARN] = "warn", [FG_LOG_INFO] = "info",
+                                          [FG_LOG_DEBUG] = "debug", NULL };
+    int word;
+
+    if (option == COMMON_PLUGIN_DIR)
+        return take_plugin_dir(cli, value);
+    if (!fg_cli_take_word(common[option].name, value, option == COMMON_LOG_FORMAT ? formats : levels, &word))
+        return false;
+    if (option == COMMON_LOG_FORMAT) {
+        cli->log_format = (enum fg_log_format)word;
+    } else {
+        cli->log_level = (enum fg_log_level)word;
+        cli->log_level_given = true;
     }
+    return true;
 }
 
 static struct option *long_options(const struct fg_cli_command *c, size_t n, char *letters)

@@ -13,6 +13,12 @@ enum { FG_EXIT_OK = 0, FG_EXIT_FAILED = 1, FG_EXIT_USAGE = 64, FG_EXIT_CONFIG = 
 
 #define FG_CLI_SETS_MAX 64
 
+/* What --set PATH=VALUE says, as often as it is given. */
+struct fg_cli_sets {
+    const char *items[FG_CLI_SETS_MAX]; /* of n */
+    size_t n;
+};
+
 /* What the options common to all commands say. */
 struct fg_cli {
     uv_loop_t *loop; /* borrowed from main */
@@ -51,6 +57,9 @@ int fg_cli_main(uv_loop_t *loop, int argc, char **argv);
 
 /* "fragua: TEXT" on stderr; returns @code. */
 int fg_cli_fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* For take(). Which of the words it is, NULL-ended: its index; else false, with a word on stderr that names them. */
+bool fg_cli_take_word(const char *option, const char *value, const char *const *words, int *ret);
+bool fg_cli_take_set(struct fg_cli_sets *sets, const char *value);
 /*
  * Tries the plugins of a file in a child, then loads and checks it. "-" is standard input. @ret NULL: whether it is
  * right is all that is asked, and none of its plugins is loaded here if it is. Negative: with faults, or with none and

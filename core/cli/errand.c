@@ -13,24 +13,21 @@
 
 bool fg_errand_take(struct fg_errand_words *words, size_t option, const char *value)
 {
-    if (option == FG_ERRAND_CONFIG) {
-        words->file = value;
-    } else if (words->n_sets == FG_CLI_SETS_MAX) {
-        (void)fg_cli_fail(0, "more than %d --set", FG_CLI_SETS_MAX);
-        return false;
-    } else {
-        words->sets[words->n_sets++] = value;
-    }
+    if (option != FG_ERRAND_CONFIG)
+        return fg_cli_take_set(&words->sets, value);
+    words->file = value;
     return true;
 }
 
 bool fg_errand_take_format(const char *value, const char *other, bool *ret_json)
 {
-    *ret_json = strcmp(value, "json") == 0;
-    if (*ret_json || strcmp(value, other) == 0)
-        return true;
-    (void)fg_cli_fail(0, "--format is %s or json, not \"%s\"", other, value);
-    return false;
+    const char *const words[] = { other, "json", NULL };
+    int word;
+
+    if (!fg_cli_take_word("format", value, words, &word))
+        return false;
+    *ret_json = word == 1;
+    return true;
 }
 
 bool fg_errand_take_number(const char *name, const char *value, int64_t min, int64_t max, int64_t *ret)
@@ -111,7 +108,7 @@ int fg_errand_run(struct fg_errand *e)
     const struct fg_errand_words *w = e->words;
     int code;
 
-    e->config = fg_cli_load(e->cli, w->file, FG_SLICE_NULL, w->sets, w->n_sets, &code);
+    e->config = fg_cli_load(e->cli, w->file, FG_SLICE_NULL, w->sets.items, w->sets.n, &code);
     if (!e->config)
         return code;
     if (e->config->kafka.embedded) {

@@ -16,8 +16,7 @@ enum { FG_ERRAND_CONFIG, FG_ERRAND_SET, FG_ERRAND_OPTIONS };
 
 struct fg_errand_words {
     const char *file; /* NULL: not given */
-    const char *sets[FG_CLI_SETS_MAX];
-    size_t n_sets;
+    struct fg_cli_sets sets;
 };
 /* For take(): @option is one of the two above. */
 bool fg_errand_take(struct fg_errand_words *words, size_t option, const char *value);
@@ -43,7 +42,7 @@ struct fg_errand {
     int code;
 };
 
-/* Runs it to its end; returns the exit code. Embed it first in a struct of the command's own. */
+/* Runs it to its end; returns the exit code. Embed it in a struct of the command's own. */
 int fg_errand_run(struct fg_errand *errand);
 /* All that begin() opened is closed: fg_errand_run() returns this code. */
 void fg_errand_end(struct fg_errand *errand, int code);

@@ -20,19 +20,14 @@ struct state {
 
 static bool take(void *state, size_t option, const char *value)
 {
+    static const char *const words[] = { "text", "json", "markdown", NULL };
+    static const enum fg_conf_doc formats[] = { FG_CONF_DOC_TEXT, FG_CONF_DOC_JSON, FG_CONF_DOC_MARKDOWN };
     struct state *s = state;
+    int word;
 
-    (void)option;
-    if (strcmp(value, "text") == 0)
-        s->format = FG_CONF_DOC_TEXT;
-    else if (strcmp(value, "json") == 0)
-        s->format = FG_CONF_DOC_JSON;
-    else if (strcmp(value, "markdown") == 0)
-        s->format = FG_CONF_DOC_MARKDOWN;
-    else {
-        (void)fg_cli_fail(0, "--format is text, json or markdown, not \"%s\"", value);
+    if (!fg_cli_take_word(options[option].name, value, words, &word))
         return false;
-    }
+    s->format = formats[word];
     return true;
 }
 

@@ -46,7 +46,7 @@ struct target {
 };
 
 struct job {
-    struct fg_errand errand; /* first */
+    struct fg_errand errand;
     const struct state *state;
     struct fg_letter_condition conditions[2 * FILTERS_MAX];
     size_t n_conditions;
@@ -362,7 +362,7 @@ static const char *unknown_pipeline(const struct job *j)
 
 static void begin(struct fg_errand *errand)
 {
-    struct job *j = (struct job *)errand;
+    struct job *j = fg_container_of(errand, struct job, errand);
     const char *role, *pipeline, *topic, *unknown;
 
     j->n_routes = errand->config->n_pipelines;
@@ -390,7 +390,7 @@ static void begin(struct fg_errand *errand)
 
 static void interrupt(struct fg_errand *errand)
 {
-    struct job *j = (struct job *)errand;
+    struct job *j = fg_container_of(errand, struct job, errand);
 
     j->stopping = true;
     if (j->replay)

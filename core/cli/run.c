@@ -16,28 +16,15 @@ static const struct fg_cli_option options[] = {
 
 struct state {
     const char *config, *instance;
-    enum fg_role role;
+    int role; /* enum fg_role */
     bool role_given;
-    const char *sets[FG_CLI_SETS_MAX];
-    size_t n_sets;
+    struct fg_cli_sets sets;
 };
-
-static bool take_role(struct state *s, const char *value)
-{
-    static const char *const names[] = { "producer", "consumer", "both" };
-
-    for (size_t i = 0; i < 3; i++)
-        if (strcmp(value, names[i]) == 0) {
-            s->role = (enum fg_role)i;
-            s->role_given = true;
-            return true;
-        }
-    (void)fg_cli_fail(0, "--role is producer, consumer or both, not \"%s\"", value);
-    return false;
-}
 
 static bool take(void *state, size_t option, const char *value)
 {
+    static const char *const roles[] = { [FG_ROLE_PRODUCER] = "producer", [FG_ROLE_CONSUMER] = "consumer",
+                                         [FG_ROLE_BOTH] = "both", NULL };
     struct state *s = state;
 
     switch (option) {
@@ -48,14 +35,10 @@ static bool take(void *state, size_t option, const char *value)
         s->instance = value;
         return true;
     case OPTION_ROLE:
-        return take_role(s, value);
+        s->role_given = true;
+        return fg_cli_take_word("role", value, roles, &s->role);
     default:
-        if (s->n_sets == FG_CLI_SETS_MAX) {
-            (void)fg_cli_fail(0, "more than %d --set", FG_CLI_SETS_MAX);
-            return false;
-        }
-        s->sets[s->n_sets++] = value;
-        return true;
+        return fg_cli_take_set(&s->sets, value);
     }
 }
 
@@ -67,14 +50,15 @@ static void hide_secret(void *log, struct fg_slice secret)
 static int run(struct fg_cli *cli, void *state, int argc, char **argv)
 {
     struct state *s = state;
-    struct fg_serve_config serve = { .cli = cli, .sets = s->sets, .n_sets = s->n_sets, .instance = s->instance };
+    struct fg_serve_config serve = { .cli = cli, .sets = s->sets.items, .n_sets = s->sets.n,
+                                     .instance = s->instance };
     struct fg_config *config;
     int code;
 
     (void)argv;
     if (!s->config || argc > 0)
         return fg_cli_fail(FG_EXIT_USAGE, "usage: fragua run %s", fg_cli_run.usage);
-    config = fg_cli_load(cli, s->config, FG_SLICE_NULL, s->sets, s->n_sets, &code);
+    config = fg_cli_load(cli, s->config, FG_SLICE_NULL, s->sets.items, s->sets.n, &code);
     if (!config)
         return code;
     serve.log = fg_log_new(STDERR_FILENO, cli->log_format, isatty(STDERR_FILENO) == 1, cli->log_level,
@@ -82,7 +66,7 @@ static int run(struct fg_cli *cli, void *state, int argc, char **argv)
     fg_config_secrets(config, hide_secret, serve.log);
     serve.config = config;
     serve.file = strcmp(s->config, "-") == 0 ? NULL : s->config; /* standard input cannot be read again */
-    serve.role = s->role_given ? s->role : FG_ROLE_BOTH;
+    serve.role = s->role_given ? (enum fg_role)s->role : FG_ROLE_BOTH;
     code = fg_serve(&serve);
     fg_log_free(serve.log);
     fg_config_unref(config);

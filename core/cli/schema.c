@@ -7,6 +7,7 @@
 #define SCHEMA_MAX (8u * 1024u * 1024u)
 
 enum { OPTION_FORMAT };
+enum { FORMAT_JSON, FORMAT_MARKDOWN };
 
 static const struct fg_cli_option options[] = {
     [OPTION_FORMAT] = { "format", 0, "json|markdown", "JSON Schema (default), or the file's own keys as tables" },
@@ -14,19 +15,15 @@ static const struct fg_cli_option options[] = {
 };
 
 struct state {
-    bool markdown;
+    int format; /* FORMAT_... */
 };
 
 static bool take(void *state, size_t option, const char *value)
 {
+    static const char *const formats[] = { [FORMAT_JSON] = "json", [FORMAT_MARKDOWN] = "markdown", NULL };
     struct state *s = state;
 
-    (void)option;
-    s->markdown = strcmp(value, "markdown") == 0;
-    if (s->markdown || strcmp(value, "json") == 0)
-        return true;
-    (void)fg_cli_fail(0, "--format is json or markdown, not \"%s\"", value);
-    return false;
+    return fg_cli_take_word(options[option].name, value, formats, &s->format);
 }
 
 static void write_reference(struct fg_buf *out)
@@ -47,14 +44,14 @@ static int run(struct fg_cli *cli, void *state, int argc, char **argv)
     (void)argv;
     if (argc > 0)
         return fg_cli_fail(FG_EXIT_USAGE, "usage: fragua schema %s", fg_cli_schema.usage);
-    if (s->markdown)
+    if (s->format == FORMAT_MARKDOWN)
         write_reference(&buf);
     else
         fg_config_schema(&w, &cli->plugins);
     if (buf.failed || !buf.data)
         code = fg_cli_fail(FG_EXIT_FAILED, "the schema is larger than %u bytes", SCHEMA_MAX);
     else
-        (void)printf("%s%s", buf.data, s->markdown ? "" : "\n");
+        (void)printf("%s%s", buf.data, s->format == FORMAT_MARKDOWN ? "" : "\n");
     fg_buf_deinit(&buf);
     return code;
 }

@@ -40,7 +40,7 @@ struct part {
 };
 
 struct tail {
-    struct fg_errand errand; /* first */
+    struct fg_errand errand;
     const struct state *state;
     const char *topic;
     int64_t from; /* FG_BUS_... or an offset */
@@ -372,7 +372,7 @@ static void on_described(void *arg, const struct fg_bus_topic *topics, size_t n,
 
 static void begin(struct fg_errand *errand)
 {
-    struct tail *t = (struct tail *)errand;
+    struct tail *t = fg_container_of(errand, struct tail, errand);
 
     t->topic = find_topic(errand->config, t->topic);
     t->patience = errand->env->ops->timer_new(errand->env, on_patience, t);
@@ -383,7 +383,7 @@ static void begin(struct fg_errand *errand)
 
 static void interrupt(struct fg_errand *errand)
 {
-    end((struct tail *)errand, FG_EXIT_OK);
+    end(fg_container_of(errand, struct tail, errand), FG_EXIT_OK);
 }
 
 static int run(struct fg_cli *cli, void *state, int argc, char **argv)

@@ -46,7 +46,7 @@ struct need {
 };
 
 struct topics {
-    struct fg_errand errand; /* first */
+    struct fg_errand errand;
     const struct state *state;
     struct need *needs; /* owned array of n */
     size_t n;
@@ -420,7 +420,7 @@ static void look(struct topics *t)
 
 static void begin(struct fg_errand *errand)
 {
-    struct topics *t = (struct topics *)errand;
+    struct topics *t = fg_container_of(errand, struct topics, errand);
 
     collect(t);
     look(t);

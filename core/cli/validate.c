@@ -30,12 +30,13 @@ struct tried {
     char sha256[FG_SHA256_HEX_SIZE];
 };
 
+enum { FORMAT_TEXT, FORMAT_JSON };
+
 struct state {
-    bool json;
+    int format; /* FORMAT_... */
     bool plugins;
     const char *as;
-    const char *sets[FG_CLI_SETS_MAX];
-    size_t n_sets;
+    struct fg_cli_sets sets;
     struct fg_against against;
     uint32_t timeout_ms;
     struct tried *tried; /* array of n_tried */
@@ -54,27 +55,9 @@ static bool take_timeout(struct state *s, const char *value)
     return false;
 }
 
-static bool take_set(struct state *s, const char *value)
-{
-    if (s->n_sets < FG_CLI_SETS_MAX) {
-        s->sets[s->n_sets++] = value;
-        return true;
-    }
-    (void)fg_cli_fail(0, "more than %d --set", FG_CLI_SETS_MAX);
-    return false;
-}
-
-static bool take_format(struct state *s, const char *value)
-{
-    s->json = strcmp(value, "json") == 0;
-    if (s->json || strcmp(value, "text") == 0)
-        return true;
-    (void)fg_cli_fail(0, "--format is text or json, not \"%s\"", value);
-    return false;
-}
-
 static bool take(void *state, size_t option, const char *value)
 {
+    static const char *const formats[] = { [FORMAT_TEXT] = "text", [FORMAT_JSON] = "json", NULL };
     struct state *s = state;
 
     if (option >= OPTION_AGAINST) {
@@ -83,7 +66,7 @@ static bool take(void *state, size_t option, const char *value)
     }
     switch (option) {
     case OPTION_SET:
-        return take_set(s, value);
+        return fg_cli_take_set(&s->sets, value);
     case OPTION_TIMEOUT:
         return take_timeout(s, value);
     case OPTION_PLUGINS:
@@ -93,7 +76,7 @@ static bool take(void *state, size_t option, const char *value)
         s->as = value;
         return true;
     default:
-        return take_format(s, value);
+        return fg_cli_take_word("format", value, formats, &s->format);
     }
 }
 
@@ -172,7 +155,7 @@ static void check(struct fg_cli *cli, const struct state *s, const char *path, s
     }
     if (r == 0)
         r = fg_cli_check(cli, path, stands_in ? fg_slice_make(text.len ? text.data : "", text.len) : FG_SLICE_NULL,
-                         s->sets, s->n_sets, NULL, faults, &err);
+                         s->sets.items, s->sets.n, NULL, faults, &err);
     if (r < 0 && faults->len == before)
         fg_conf_fault_add(faults, path, 1, 1, "%s", err.code ? err.text : "cannot be loaded");
     if (text.data)
@@ -189,7 +172,7 @@ static int check_all(struct fg_cli *cli, struct state *s, int argc, char **argv)
     cli->plugins.loading_arg = s;
     for (int i = 0; i < argc; i++)
         check(cli, s, argv[i], &faults);
-    if (s->json)
+    if (s->format == FORMAT_JSON)
         write_json(s, &faults);
     else
         write_text(s, &faults);
@@ -210,10 +193,10 @@ static int run(struct fg_cli *cli, void *state, int argc, char **argv)
     fg_check_bind();
     if (argc < 1)
         return fg_cli_fail(FG_EXIT_USAGE, "usage: fragua validate %s", fg_cli_validate.usage);
-    if (s->against.url && (argc > 1 || s->n_sets))
+    if (s->against.url && (argc > 1 || s->sets.n))
         return fg_cli_fail(FG_EXIT_USAGE, "--against takes one file, as it is: no second one and no --set");
     if (s->against.url)
-        return fg_against_run(cli, &s->against, argv[0], s->json);
+        return fg_against_run(cli, &s->against, argv[0], s->format == FORMAT_JSON);
     return check_all(cli, s, argc, argv);
 }
 
