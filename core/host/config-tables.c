@@ -3,8 +3,9 @@
 #include "host/config.h"
 
 const char *const fg_config_sasl_mechanisms[] = { "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", NULL };
-static const char *const role_choices[] = { "producer", "consumer", NULL };
-static const char *const delivery_choices[] = { "exactly-once", "at-least-once", NULL };
+static const char *const role_choices[] = { [FG_ROLE_PRODUCER] = "producer", [FG_ROLE_CONSUMER] = "consumer", NULL };
+static const char *const delivery_choices[] = { [FG_EXACTLY_ONCE] = "exactly-once",
+                                                [FG_AT_LEAST_ONCE] = "at-least-once", NULL };
 static const char *const owner_choices[] = { [FG_PLUGINS_OF_ANY] = "any", [FG_PLUGINS_OF_ROOT] = "root", NULL };
 static const char *const from_choices[] = { "beginning", "end", NULL };
 
@@ -188,13 +189,12 @@ static const struct fg_config_place pipeline_places[] = {
     { NULL, NULL, 0, 0, 0 },
 };
 
-/* in the order of the sections' numbers */
 const struct fg_config_table fg_config_tables[] = {
-    { "kafka", kafka_options, NULL },
-    { "http", http_options, http_places },
-    { "limits", limits_options, NULL },
-    { "reload", reload_options, NULL },
-    { "plugins", plugins_options, NULL },
-    { "pipelines.*", pipeline_options, pipeline_places },
+    [FG_SECTION_KAFKA] = { "kafka", kafka_options, NULL },
+    [FG_SECTION_HTTP] = { "http", http_options, http_places },
+    [FG_SECTION_LIMITS] = { "limits", limits_options, NULL },
+    [FG_SECTION_RELOAD] = { "reload", reload_options, NULL },
+    [FG_SECTION_PLUGINS] = { "plugins", plugins_options, NULL },
+    [FG_SECTION_PIPELINE] = { "pipelines.*", pipeline_options, pipeline_places },
     { NULL, NULL, NULL },
 };

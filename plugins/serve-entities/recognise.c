@@ -4,7 +4,10 @@
 
 #include "scan.h"
 
-const char *const entity_type_names[] = { "EMAIL", "URL", "PHONE", "MONEY", "DATE", "ID" };
+const char *const entity_type_names[_ENTITY_TYPE_N] = {
+    [ENTITY_EMAIL] = "EMAIL", [ENTITY_URL] = "URL",   [ENTITY_PHONE] = "PHONE",
+    [ENTITY_MONEY] = "MONEY", [ENTITY_DATE] = "DATE", [ENTITY_ID] = "ID",
+};
 
 /* In order of trust: what looks like an address is no date, what looks like a date is no phone number. */
 static const struct {

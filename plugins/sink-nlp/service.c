@@ -8,7 +8,7 @@
 
 #define NUMBER_RAW_MAX 64u /* bytes of a number that is handed on; longer ones are left out */
 
-const char *const service_names[] = { "spacy", "generic", NULL };
+const char *const service_names[] = { [SERVICE_SPACY] = "spacy", [SERVICE_GENERIC] = "generic", NULL };
 
 void service_request(enum service service, struct fg_slice text, struct fg_slice language_raw, const char *model,
                      struct fg_buf *out)

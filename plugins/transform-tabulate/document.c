@@ -6,7 +6,9 @@
 
 #include "references.h"
 
-const char *const document_change_names[] = { "created", "updated", "deleted", NULL };
+const char *const document_change_names[] = {
+    [DOCUMENT_CREATED] = "created", [DOCUMENT_UPDATED] = "updated", [DOCUMENT_DELETED] = "deleted", NULL,
+};
 
 /* Members with no text yet are copied as they stand; escapes are resolved, so that what comes out is always UTF-8. */
 static void write_string(struct fg_json_writer *w, struct fg_json_value value, struct fg_buf *scratch)
