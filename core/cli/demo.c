@@ -6,6 +6,8 @@
  */
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -216,7 +218,7 @@ static void time_is_up(uv_timer_t *timer)
     struct demo *d = timer->data;
 
     if (!d->seconds)
-        (void)fg_cli_fail(0, "only %lu of %lu mails came through in %u s", d->records, d->mails, SECONDS_MAX);
+        (void)fg_cli_fail(0, "only %" PRIu64 " of %" PRIu64 " mails came through in %u s", d->records, d->mails, SECONDS_MAX);
     fg_serve_end(d->serve, d->seconds ? FG_EXIT_OK : FG_EXIT_FAILED);
 }
 
@@ -261,7 +263,8 @@ static int serve(struct demo *d, struct fg_config *config)
         uv_close((uv_handle_t *)&d->timer, NULL);
     (void)uv_run(d->cli->loop, UV_RUN_DEFAULT);
     fg_log_free(serve.log);
-    (void)printf("%lu mails became %lu documents and %lu entities in %lu records; first entities after %.1f s\n",
+    (void)printf("%" PRIu64 " mails became %" PRIu64 " documents and %" PRIu64 " entities in %" PRIu64
+                 " records; first entities after %.1f s\n",
                  d->mails, d->documents, d->entities, d->records, (double)d->first_ms / 1000.0);
     return code;
 }
@@ -280,17 +283,19 @@ static int run(struct fg_cli *cli, void *state, int argc, char **argv)
     (void)argv;
     if (argc > 0)
         return fg_cli_fail(FG_EXIT_USAGE, "usage: fragua demo %s", fg_cli_demo.usage);
-    if (!port || (s->port && port != (unsigned)s->port))
+    if (!port)
+        return fg_cli_fail(FG_EXIT_FAILED, "no port on 127.0.0.1 is free: %s", strerror(errno));
+    if (s->port && port != (unsigned)s->port)
         return fg_cli_fail(FG_EXIT_FAILED, "port %u on 127.0.0.1 is in use: choose another by --port",
                            (unsigned)s->port);
     d.mails = count_mails(mails, 2);
     if (!d.mails)
         return fg_cli_fail(FG_EXIT_FAILED, "no sample mails in \"%s\": name a folder by --mails", mails);
     if (strpbrk(mails, "\"\\$\n\t"))
-        return fg_cli_fail(FG_EXIT_USAGE, "the name of the mails' folder must have no quote, backslash or dollar");
+        return fg_cli_fail(FG_EXIT_USAGE, "the name of the mails' folder must have no quote, backslash or dollar: \"%s\"", mails);
     n = snprintf(text, sizeof(text), config_text, port, mails, port, port, port);
     if (n < 0 || (size_t)n >= sizeof(text))
-        return fg_cli_fail(FG_EXIT_USAGE, "the name of the folder is too long");
+        return fg_cli_fail(FG_EXIT_USAGE, "the name of the mails' folder is too long: \"%s\"", mails);
     config = fg_cli_load(cli, "demo", fg_slice_make(text, (size_t)n), NULL, 0, &code);
     if (!config)
         return code;

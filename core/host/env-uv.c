@@ -259,6 +259,7 @@ int fg_env_uv_new(uv_loop_t *loop, const struct fg_clock *clock, unsigned worker
                   struct fg_error *err)
 {
     struct env_uv *e = fg_calloc(1, sizeof(*e));
+    int r;
 
     workers = fg_env_uv_workers(workers);
     e->env.ops = &ops;
@@ -268,9 +269,11 @@ int fg_env_uv_new(uv_loop_t *loop, const struct fg_clock *clock, unsigned worker
     fg_list_init(&e->finished);
     (void)pthread_mutex_init(&e->lock, NULL);
     (void)pthread_cond_init(&e->more, NULL);
-    if (uv_async_init(loop, &e->wake, finished_cb) != 0) {
+    r = uv_async_init(loop, &e->wake, finished_cb);
+    if (r != 0) {
         free(e);
-        return fg_raise(fg_error_set(err, FG_E_INTERNAL, 0, "cannot make a wake-up handle for the workers"));
+        return fg_raise(fg_error_set(err, FG_E_INTERNAL, 0, "cannot make a wake-up handle for the workers: %s",
+                                     uv_strerror(r)));
     }
     e->wake.data = e;
     pthread_mutex_lock(&e->lock);

@@ -84,7 +84,8 @@ int fault_read(struct fg_slice json, struct fault *ret, struct fg_error *err)
     if (!fg_json_valid(json) || fg_json_find(json, "").kind != FG_JSON_OBJECT)
         return fg_error_set(err, FG_E_DATA, 0, "a fault is a JSON object");
     if (fault.status < 400 || fault.status > 599 || fault.count < 1)
-        return fg_error_set(err, FG_E_DATA, 0, "`status` is from 400 to 599, `count` at least 1");
+        return fg_error_set(err, FG_E_DATA, 0, "`status` is from 400 to 599, not %lld, `count` at least 1, not %lld",
+                            (long long)fault.status, (long long)fault.count);
     if (fault.slow_ms < 0 || fault.slow_ms > FAULT_SLOW_MAX_MS || fault.percent < 1 || fault.percent > 100)
         return fg_error_set(err, FG_E_DATA, 0, "`slow` is from 0 to %d ms, `percent` from 1 to 100",
                             FAULT_SLOW_MAX_MS);
