@@ -218,7 +218,8 @@ static void time_is_up(uv_timer_t *timer)
     struct demo *d = timer->data;
 
     if (!d->seconds)
-        (void)fg_cli_fail(0, "only %" PRIu64 " of %" PRIu64 " mails came through in %u s", d->records, d->mails, SECONDS_MAX);
+        (void)fg_cli_fail(0, "only %" PRIu64 " of %" PRIu64 " mails came through in %u s", d->records,
+                          d->mails, SECONDS_MAX);
     fg_serve_end(d->serve, d->seconds ? FG_EXIT_OK : FG_EXIT_FAILED);
 }
 
@@ -292,7 +293,8 @@ static int run(struct fg_cli *cli, void *state, int argc, char **argv)
     if (!d.mails)
         return fg_cli_fail(FG_EXIT_FAILED, "no sample mails in \"%s\": name a folder by --mails", mails);
     if (strpbrk(mails, "\"\\$\n\t"))
-        return fg_cli_fail(FG_EXIT_USAGE, "the name of the mails' folder must have no quote, backslash or dollar: \"%s\"", mails);
+        return fg_cli_fail(FG_EXIT_USAGE,
+                           "the name of the mails' folder must have no quote, backslash or dollar: \"%s\"", mails);
     n = snprintf(text, sizeof(text), config_text, port, mails, port, port, port);
     if (n < 0 || (size_t)n >= sizeof(text))
         return fg_cli_fail(FG_EXIT_USAGE, "the name of the mails' folder is too long: \"%s\"", mails);

@@ -344,6 +344,7 @@ static bool take_url(struct take *t)
     return store_text(t);
 }
 
+/* Each type once, here; of a scalar its take(), of another its fill in fill.c; how its schema looks: schema.c. */
 static const struct type {
     const char *name;
     size_t size;

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The pipeline file itself as tables: its options, and the places where plugins stand. */
+/*
+ * The pipeline file itself as tables: its options, and the places where plugins stand.
+ *
+ * A new key is a row here and a member in config.h; the end of docs/configuration.md is what `fragua schema --format
+ * markdown` prints. What a reload does about a change of it is said in diff.c: without a word there, a pipeline's key
+ * opens its handles anew. A new place is a row too, and a member; who runs it is lineup.c's and process.c's matter.
+ */
 #include "host/config.h"
 
 const char *const fg_config_sasl_mechanisms[] = { "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", NULL };

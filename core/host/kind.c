@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The kinds of plugins: what each is called, and which callbacks it must bring beside open and close. */
+/*
+ * The kinds of plugins: what each is called, and which callbacks it must bring beside open and close.
+ *
+ * A new kind begins with its operations in fragua/plugin.h and a row here; where it stands in the file is a row of the
+ * places in config-tables.c, and the rest follows from that: loading, schema, secrets, trying it in a child.
+ */
 #include "host/loader-private.h"
 
 static const char *source_missing(const struct fg_plugin *p)

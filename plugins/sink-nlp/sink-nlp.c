@@ -250,7 +250,8 @@ static void deliver(void *self, struct fg_delivery *delivery)
     struct fg_error err = FG_ERROR_NULL;
 
     if (!c) {
-        (void)fg_error_set(&err, FG_E_INTERNAL, FG_ERROR_RETRIABLE, "more deliveries at a time than the %lld that `concurrency` allows",
+        (void)fg_error_set(&err, FG_E_INTERNAL, FG_ERROR_RETRIABLE,
+                           "more deliveries at a time than the %lld that `concurrency` allows",
                            (long long)s->config->concurrency);
         svc->delivery_done(delivery, 0, NULL, 0, &err);
         return;

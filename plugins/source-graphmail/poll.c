@@ -163,8 +163,8 @@ static int make_record(struct folder *f, const struct message *m, struct fg_buf 
     fg_buf_clear(key);
     /* a removed message comes without its conversation: its id then is all there is to order by */
     if (!fg_json_decode_string(m->conversation.len ? m->conversation : m->id, key))
-        return fg_error_set(err, FG_E_DATA, 0, "the conversation id of message %.*s cannot be read", (int)(m->id.len < 80 ? m->id.len : 80),
-                            m->id.ptr);
+        return fg_error_set(err, FG_E_DATA, 0, "the conversation id of message %.*s cannot be read",
+                            (int)(m->id.len < 80 ? m->id.len : 80), m->id.ptr);
     spec.view.key = fg_buf_slice(key);
     spec.view.timestamp_ms = m->received_ms != TIME_UNKNOWN ? m->received_ms : s->host->svc->wall_ms(s->host);
     return s->host->svc->record_new(s->host, &spec, ret, err);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From a Graph message and its text to the value of a document record (schemas/fragua.mail.document.v1.json). */
+/*
+ * From a Graph message and its text to the value of a document record (schemas/fragua.mail.document.v1.json, to which a
+ * test holds it). A new member is read in message.c, written in document_write(), and described in the schema.
+ */
 #pragma once
 
 #include "message.h"

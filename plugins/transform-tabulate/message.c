@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A Graph message as slices of its JSON. */
+/* A Graph message as slices of its JSON. What is read here must be asked for: `fields` in source-graphmail/poll.c. */
 #include "message.h"
 
 #include <stddef.h>
