@@ -207,201 +207,178 @@ static void files_remove(struct files *f)
     free_party(&f->client);
 }
 
-static struct seen get_tls(struct bed *bed, const struct tls_peer *peer, const struct fg_tls *tls)
+/* A client and a server that speak TLS, and the files for it. */
+struct scene {
+    struct files files;
+    struct bed bed;
+    struct tls_peer peer;
+    struct fg_tls tls; /* of the client */
+    char ca[128], certificate[128], key[128];
+};
+
+/* @ca: whom the client trusts. @asks: the server wants a certificate. */
+static void scene_start(struct scene *s, const char *ca, bool asks)
+{
+    *s = (struct scene){ 0 };
+    files_make(&s->files);
+    bed_start(&s->bed, 0, 0);
+    tls_peer_start(&s->peer, &s->files.server, asks ? &s->files.client_ca : NULL);
+    s->tls.ca = in_folder(&s->files, ca, s->ca);
+}
+
+/* From now on the client has a certificate. */
+static void scene_show(struct scene *s)
+{
+    s->tls.certificate = in_folder(&s->files, "client.pem", s->certificate);
+    s->tls.key = in_folder(&s->files, "client.key", s->key);
+}
+
+/* What the peer has seen stays. */
+static void scene_end(struct scene *s)
+{
+    bed_stop(&s->bed);
+    tls_peer_stop(&s->peer);
+    files_remove(&s->files);
+}
+
+static struct seen get_tls(struct scene *s, const struct fg_tls *tls)
 {
     struct seen seen = { 0 };
     struct fg_http_request req = request_to(NULL);
     struct fg_error err = FG_ERROR_NULL;
     char url[64];
 
-    (void)snprintf(url, sizeof(url), "https://127.0.0.1:%d/ok", peer->port);
+    (void)snprintf(url, sizeof(url), "https://127.0.0.1:%d/ok", s->peer.port);
     req.url = url;
     req.tls = tls;
-    if (!fg_http_client_send(bed->client, &req, FG_SLICE_NULL, seen_done, &seen, &err))
+    if (!fg_http_client_send(s->bed.client, &req, FG_SLICE_NULL, seen_done, &seen, &err))
         fail_msg("%s", err.text);
-    bed_wait(bed, &seen.calls, 1);
+    bed_wait(&s->bed, &seen.calls, 1);
     return seen;
 }
 
 static void a_server_is_trusted_by_a_file_or_a_folder_of_authorities(void **state)
 {
-    struct files f;
-    struct bed bed;
-    struct tls_peer peer;
-    char path[128];
-    struct fg_tls tls = { 0 };
+    struct scene s;
 
-    files_make(&f);
     for (int i = 0; i < 2; i++) {
-        bed_start(&bed, 0, 0);
-        tls_peer_start(&peer, &f.server, NULL);
-        tls.ca = in_folder(&f, i ? "trusted" : "ca.pem", path);
+        scene_start(&s, i ? "trusted" : "ca.pem", false);
         for (int k = 0; k < 5; k++) {
-            struct seen seen = get_tls(&bed, &peer, &tls);
+            struct seen seen = get_tls(&s, &s.tls);
             if (seen.status != 200)
                 fail_msg("%s", seen.err.text);
             assert_string_equal(seen.body, "hello");
         }
-        bed_stop(&bed);
-        tls_peer_stop(&peer);
-        assert_int_equal(peer.n_handshakes, 1);
+        scene_end(&s);
+        assert_int_equal(s.peer.n_handshakes, 1);
     }
-    files_remove(&f);
 }
 
 static void a_server_of_an_unknown_authority_is_refused(void **state)
 {
-    struct files f;
-    struct bed bed;
-    struct tls_peer peer;
-    char path[128];
-    struct fg_tls tls = { 0 };
+    struct scene s;
     struct seen seen;
 
-    files_make(&f);
-    bed_start(&bed, 0, 0);
-    tls_peer_start(&peer, &f.server, NULL);
-    tls.ca = in_folder(&f, "wrong.pem", path);
-    seen = get_tls(&bed, &peer, &tls);
+    scene_start(&s, "wrong.pem", false);
+    seen = get_tls(&s, &s.tls);
     assert_int_equal(seen.err.code, FG_E_AUTH);
     assert_non_null(strstr(seen.err.text, "not trusted"));
-    seen = get_tls(&bed, &peer, NULL); /* the system's roots do not know it either */
+    seen = get_tls(&s, NULL); /* the system's roots do not know it either */
     assert_int_equal(seen.err.code, FG_E_AUTH);
-    bed_stop(&bed);
-    tls_peer_stop(&peer);
-    files_remove(&f);
+    scene_end(&s);
 }
 
 static void a_client_certificate_is_shown(void **state)
 {
-    struct files f;
-    struct bed bed;
-    struct tls_peer peer;
-    char ca[128], certificate[128], key[128];
-    struct fg_tls tls = { 0 };
+    struct scene s;
     struct seen seen;
 
-    files_make(&f);
-    bed_start(&bed, 0, 0);
-    tls_peer_start(&peer, &f.server, &f.client_ca);
-    tls.ca = in_folder(&f, "ca.pem", ca);
-    seen = get_tls(&bed, &peer, &tls);
+    scene_start(&s, "ca.pem", true);
+    seen = get_tls(&s, &s.tls);
     assert_int_equal(seen.status, 0);
     assert_true(seen.err.retriable);
-    tls.certificate = in_folder(&f, "client.pem", certificate);
-    tls.key = in_folder(&f, "client.key", key);
-    seen = get_tls(&bed, &peer, &tls);
+    scene_show(&s);
+    seen = get_tls(&s, &s.tls);
     if (seen.status != 200)
         fail_msg("%s", seen.err.text);
-    bed_stop(&bed);
-    tls_peer_stop(&peer);
-    assert_int_equal(peer.n_handshakes, 1);
-    files_remove(&f);
+    scene_end(&s);
+    assert_int_equal(s.peer.n_handshakes, 1);
 }
 
 static void a_connection_is_not_shared_by_requests_that_trust_others(void **state)
 {
-    struct files f;
-    struct bed bed;
-    struct tls_peer peer;
-    char path[128];
-    struct fg_tls tls = { 0 };
+    struct scene s;
 
-    files_make(&f);
-    bed_start(&bed, 0, 0);
-    tls_peer_start(&peer, &f.server, NULL);
-    tls.ca = in_folder(&f, "ca.pem", path);
-    assert_int_equal(get_tls(&bed, &peer, &tls).status, 200);
+    scene_start(&s, "ca.pem", false);
+    assert_int_equal(get_tls(&s, &s.tls).status, 200);
     /* the kept connection would answer */
-    tls.ca = in_folder(&f, "wrong.pem", path);
-    assert_int_equal(get_tls(&bed, &peer, &tls).err.code, FG_E_AUTH);
-    bed_stop(&bed);
-    tls_peer_stop(&peer);
-    files_remove(&f);
+    s.tls.ca = in_folder(&s.files, "wrong.pem", s.ca);
+    assert_int_equal(get_tls(&s, &s.tls).err.code, FG_E_AUTH);
+    scene_end(&s);
 }
 
 static void a_certificate_renewed_in_place_is_shown_by_the_next_request(void **state)
 {
-    struct files f;
-    struct bed bed;
-    struct tls_peer peer;
+    struct scene s;
     struct party renewed;
-    char ca[128], certificate[128], key[128];
-    struct fg_tls tls = { 0 };
 
-    files_make(&f);
-    bed_start(&bed, 0, 0);
-    tls_peer_start(&peer, &f.server, &f.client_ca);
-    tls.ca = in_folder(&f, "ca.pem", ca);
-    tls.certificate = in_folder(&f, "client.pem", certificate);
-    tls.key = in_folder(&f, "client.key", key);
-    assert_int_equal(get_tls(&bed, &peer, &tls).status, 200);
-    renewed = make_party("renewed client", &f.client_ca);
-    write_party(&renewed, certificate, key);
-    assert_int_equal(get_tls(&bed, &peer, &tls).status, 200); /* within the second: on the connection it has */
-    fg_http_client_refresh(bed.client);
-    assert_int_equal(get_tls(&bed, &peer, &tls).status, 200);
-    fg_http_client_refresh(bed.client); /* nothing has changed: the connection stays */
-    assert_int_equal(get_tls(&bed, &peer, &tls).status, 200);
+    scene_start(&s, "ca.pem", true);
+    scene_show(&s);
+    assert_int_equal(get_tls(&s, &s.tls).status, 200);
+    renewed = make_party("renewed client", &s.files.client_ca);
+    write_party(&renewed, s.certificate, s.key);
+    assert_int_equal(get_tls(&s, &s.tls).status, 200); /* within the second: on the connection it has */
+    fg_http_client_refresh(s.bed.client);
+    assert_int_equal(get_tls(&s, &s.tls).status, 200);
+    fg_http_client_refresh(s.bed.client); /* nothing has changed: the connection stays */
+    assert_int_equal(get_tls(&s, &s.tls).status, 200);
     free_party(&renewed);
-    bed_stop(&bed);
-    tls_peer_stop(&peer);
-    assert_int_equal(peer.n_handshakes, 2);
-    assert_string_equal(peer.shown[0], "client");
-    assert_string_equal(peer.shown[1], "renewed client");
-    files_remove(&f);
+    scene_end(&s);
+    assert_int_equal(s.peer.n_handshakes, 2);
+    assert_string_equal(s.peer.shown[0], "client");
+    assert_string_equal(s.peer.shown[1], "renewed client");
 }
 
 static void files_that_are_being_renewed_stop_nobody(void **state)
 {
-    struct files f;
-    struct bed bed;
-    struct tls_peer peer;
+    struct scene s;
     struct party renewed;
-    char ca[128], certificate[128], key[128];
-    struct fg_tls tls = { 0 };
     struct fg_error err = FG_ERROR_NULL;
     struct seen seen = { 0 };
     struct fg_http_request req = request_to("https://127.0.0.1:1/");
 
-    files_make(&f);
-    bed_start(&bed, 0, 0);
-    tls_peer_start(&peer, &f.server, &f.client_ca);
-    tls.ca = in_folder(&f, "ca.pem", ca);
-    tls.certificate = in_folder(&f, "client.pem", certificate);
-    tls.key = in_folder(&f, "client.key", key);
-    assert_int_equal(get_tls(&bed, &peer, &tls).status, 200);
-    renewed = make_party("renewed client", &f.client_ca);
-    write_party(&renewed, certificate, NULL); /* its key is still the old one */
-    fg_http_client_refresh(bed.client);
-    assert_int_equal(get_tls(&bed, &peer, &tls).status, 200);
-    assert_int_equal(truncate(certificate, 100), 0);
-    fg_http_client_refresh(bed.client);
-    assert_int_equal(get_tls(&bed, &peer, &tls).status, 200);
-    assert_int_equal(truncate(ca, 100), 0);
-    fg_http_client_refresh(bed.client);
-    assert_int_equal(get_tls(&bed, &peer, &tls).status, 200);
-    assert_int_equal(unlink(ca), 0);
-    fg_http_client_refresh(bed.client);
-    assert_int_equal(get_tls(&bed, &peer, &tls).status, 200);
-    write_party(&f.ca, ca, NULL);
+    scene_start(&s, "ca.pem", true);
+    scene_show(&s);
+    assert_int_equal(get_tls(&s, &s.tls).status, 200);
+    renewed = make_party("renewed client", &s.files.client_ca);
+    write_party(&renewed, s.certificate, NULL); /* its key is still the old one */
+    fg_http_client_refresh(s.bed.client);
+    assert_int_equal(get_tls(&s, &s.tls).status, 200);
+    assert_int_equal(truncate(s.certificate, 100), 0);
+    fg_http_client_refresh(s.bed.client);
+    assert_int_equal(get_tls(&s, &s.tls).status, 200);
+    assert_int_equal(truncate(s.ca, 100), 0);
+    fg_http_client_refresh(s.bed.client);
+    assert_int_equal(get_tls(&s, &s.tls).status, 200);
+    assert_int_equal(unlink(s.ca), 0);
+    fg_http_client_refresh(s.bed.client);
+    assert_int_equal(get_tls(&s, &s.tls).status, 200);
+    write_party(&s.files.ca, s.ca, NULL);
 
     /* but not for ever */
-    fg_http_client_refresh(bed.client);
-    fg_container_of(bed.client->tls_sets.next, struct client_tls, link)->good_ms -= TLS_GRACE_MS + 1;
-    req.tls = &tls;
-    assert_null(fg_http_client_send(bed.client, &req, FG_SLICE_NULL, seen_done, &seen, &err));
+    fg_http_client_refresh(s.bed.client);
+    fg_container_of(s.bed.client->tls_sets.next, struct client_tls, link)->good_ms -= TLS_GRACE_MS + 1;
+    req.tls = &s.tls;
+    assert_null(fg_http_client_send(s.bed.client, &req, FG_SLICE_NULL, seen_done, &seen, &err));
     assert_int_equal(err.code, FG_E_CONFIG);
     assert_non_null(strstr(err.text, "client.pem"));
-    write_party(&renewed, certificate, key);
-    assert_int_equal(get_tls(&bed, &peer, &tls).status, 200);
+    write_party(&renewed, s.certificate, s.key);
+    assert_int_equal(get_tls(&s, &s.tls).status, 200);
     free_party(&renewed);
-    bed_stop(&bed);
-    tls_peer_stop(&peer);
-    assert_int_equal(peer.n_handshakes, 2);
-    assert_string_equal(peer.shown[0], "client");
-    assert_string_equal(peer.shown[1], "renewed client");
-    files_remove(&f);
+    scene_end(&s);
+    assert_int_equal(s.peer.n_handshakes, 2);
+    assert_string_equal(s.peer.shown[0], "client");
+    assert_string_equal(s.peer.shown[1], "renewed client");
 }
 
 static void files_that_cannot_be_used_are_named(void **state)
