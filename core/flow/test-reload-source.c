@@ -1,40 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reloads of a pipeline with a source: who has the mailboxes, and from where on. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <cmocka.h>
-
-#include "../../test/model/rig-versions.h"
-#include "base/str.h"
-
-static struct rig rig;
-static struct rig_version v1, v2, v3;
-static struct rig_reload reload;
-
-static void begin(struct rig_version *old, struct rig_version *new, uint32_t drain_ms)
-{
-    rig_reload_begin(&reload, &rig, old, new, drain_ms);
-}
-
-static void rig_up(uint64_t seed, bool transform, bool sink)
-{
-    rig_init(&rig, seed);
-    rig_version_init(&v1, &rig, "v1");
-    rig_version_init(&v2, &rig, "v2");
-    rig_version_init(&v3, &rig, "v3");
-    rig_version_use(&v1, transform, sink);
-}
-
-static void rig_down(void)
-{
-    rig_stop(&rig, false);
-    assert_int_equal(reload.n_held, 1);
-    rig_deinit(&rig);
-}
+#include "flow/test-reload-bed.h"
 
 static unsigned totals[RIG_BOXES];
 
