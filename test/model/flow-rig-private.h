@@ -9,4 +9,3 @@ void rig_source_stop(struct rig *rig); /* as a plugin's stop() does: gives back 
 /* A record with this value and everything else as `parent`; output may be NULL. */
 struct fg_record *rig_record(struct rig *rig, struct fg_record *parent, const char *output, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-bool rig_starts(const struct fg_record *record, const char *with);

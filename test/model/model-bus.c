@@ -63,14 +63,6 @@ struct model_topic *model_topic(struct model_bus *model, const char *name, int32
     return topic;
 }
 
-struct model_partition *model_partition(struct model_bus *model, const char *topic, int32_t partition)
-{
-    struct model_topic *t = model_topic_find(model, topic);
-    fg_assert(t);
-    fg_assert(partition < t->n_partitions);
-    return &t->partitions[partition];
-}
-
 size_t model_append(struct model_partition *partition, const struct fg_bus_outgoing *m, enum model_state state)
 {
     struct model_record *r;

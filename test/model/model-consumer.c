@@ -23,7 +23,7 @@ void model_consumer_settle(struct fg_bus_consumer *c)
     free(c);
 }
 
-void model_consumer_post(struct fg_bus_consumer *c, uint64_t ms, fg_timer_cb cb)
+static void post(struct fg_bus_consumer *c, uint64_t ms, fg_timer_cb cb)
 {
     c->pending++;
     sim_process_post(c->client->process, ms, cb, c);
@@ -36,7 +36,7 @@ static void poll_soon(struct fg_bus_consumer *c)
     if (c->polling || c->closed || c->paused || !c->n_positions || c->client->cut)
         return;
     c->polling = true;
-    model_consumer_post(c, sim_random(c->model->sim, c->model->poll_ms_max + 1), poll);
+    post(c, sim_random(c->model->sim, c->model->poll_ms_max + 1), poll);
 }
 
 void model_data(struct model_bus *model)
@@ -142,7 +142,7 @@ static void poll(void *arg)
     c->polling = false;
     if (c->n_positions && delivers(c) && !c->client->cut && !model_reaches(c->client)) {
         c->polling = true;
-        model_consumer_post(c, BLOCK_MS, poll);
+        post(c, BLOCK_MS, poll);
     } else if (c->n_positions && delivers(c) && !c->client->cut) {
         from = sim_random(c->model->sim, c->n_positions);
         for (size_t i = 0; i < c->n_positions; i++)
@@ -232,7 +232,7 @@ void model_consumer_unassign(struct fg_bus_consumer *c)
     c->assigns++;
     if (!c->closed && c->state == MEMBER_REVOKING) {
         c->state = MEMBER_JOINING;
-        model_consumer_post(c, 0, model_member_join_again);
+        post(c, 0, model_member_join_again);
     }
 }
 
@@ -283,7 +283,7 @@ void model_consumer_close(struct fg_bus_consumer *c, fg_done_cb closed, void *ar
     c->on_closed = closed;
     c->closed_arg = arg;
     if (c->users == 0)
-        model_consumer_post(c, 1, model_member_leave);
+        post(c, 1, model_member_leave);
 }
 
 void model_consumer_use(struct fg_bus_consumer *c)
@@ -295,7 +295,7 @@ void model_consumer_drop(struct fg_bus_consumer *c)
 {
     fg_assert(c->users > 0);
     if (--c->users == 0 && c->closed)
-        model_consumer_post(c, 1, model_member_leave);
+        post(c, 1, model_member_leave);
 }
 
 void model_client_cut(struct model_client *client)

@@ -42,7 +42,6 @@ struct fg_bus_consumer {
 };
 
 /* model-consumer.c */
-void model_consumer_post(struct fg_bus_consumer *c, uint64_t ms, fg_timer_cb cb); /* counts as pending */
 void model_consumer_settle(struct fg_bus_consumer *c); /* something pending is over: free if it was the last */
 
 /* model-member.c. The first three are callbacks; arg: the consumer. */

@@ -13,7 +13,6 @@ static inline struct model_client *model_client_of(struct fg_bus *bus)
 /* ---- model-bus.c: topics, and the way to the brokers ---- */
 
 struct model_topic *model_topic_find(struct model_bus *model, const char *name);
-struct model_partition *model_partition(struct model_bus *model, const char *topic, int32_t partition);
 /* m NULL: a control record. Returns its offset. */
 size_t model_append(struct model_partition *partition, const struct fg_bus_outgoing *m, enum model_state state);
 /* One block with headers, names, values, key and value. */

@@ -8,7 +8,7 @@
 #include "base/str.h"
 #include "flow-rig-private.h"
 
-bool rig_starts(const struct fg_record *record, const char *with)
+static bool starts(const struct fg_record *record, const char *with)
 {
     return fg_slice_starts(fg_record_view(record)->value, fg_slice_of(with));
 }
@@ -40,23 +40,23 @@ static enum fg_verdict apply(void *self, struct fg_record *in, struct fg_emit *e
     struct fg_slice value = fg_record_view(in)->value;
 
     t->n_applied++;
-    if (rig_starts(in, "drop"))
+    if (starts(in, "drop"))
         return FG_DROP;
-    if (rig_starts(in, "bad")) {
+    if (starts(in, "bad")) {
         fg_error_set(err, FG_E_DATA, 0, "this one is bad");
         return FG_DEAD;
     }
-    if (rig_starts(in, "again")) {
+    if (starts(in, "again")) {
         fg_error_set(err, FG_E_TIMEOUT, FG_ERROR_RETRIABLE, "not now");
         return FG_RETRY;
     }
-    if (rig_starts(in, "wreck")) {
+    if (starts(in, "wreck")) {
         fg_error_set(err, FG_E_INTERNAL, FG_ERROR_FATAL, "the transform is wrecked");
         return FG_DEAD;
     }
-    if (rig_starts(in, "nowhere"))
+    if (starts(in, "nowhere"))
         fg_emit_add(emit, rig_record(t->rig, in, "nope", "x"));
-    if (rig_starts(in, "many")) {
+    if (starts(in, "many")) {
         fg_emit_add(emit, rig_record(t->rig, in, "", "%.*s/1", FG_SLICE_ARG(value)));
         fg_emit_add(emit, rig_record(t->rig, in, "rows", "%.*s/row", FG_SLICE_ARG(value)));
         fg_emit_add(emit, rig_record(t->rig, in, "", "%.*s/2", FG_SLICE_ARG(value)));
@@ -93,7 +93,7 @@ static void answer_well(struct rig *rig, struct fg_delivery *d, size_t i)
 {
     struct fg_record *in = fg_delivery_record(d, i);
     struct fg_record *result = rig_record(rig, in, "", "%.*s!", FG_SLICE_ARG(fg_record_view(in)->value));
-    bool twice = rig_starts(in, "twice");
+    bool twice = starts(in, "twice");
 
     rig->n_delivered++;
     if (rig->outage_until_ms && !rig->first_after_ms)
@@ -115,13 +115,13 @@ static void sink_answer(void *arg)
             rig->outage_calls[rig->n_outage_calls++] = rig->sim.now_ms;
         fg_error_set(&err, FG_E_THROTTLED, FG_ERROR_RETRIABLE, "the service answered 429");
         err.retry_after_ms = rig->retry_after_ms;
-    } else if (d && (rig->sim.now_ms < rig->silent_until_ms || rig_starts(fg_delivery_record(d, a->i), "mute"))) {
+    } else if (d && (rig->sim.now_ms < rig->silent_until_ms || starts(fg_delivery_record(d, a->i), "mute"))) {
         fg_error_set(&err, FG_E_TIMEOUT, FG_ERROR_RETRIABLE, "no answer in time");
-    } else if (d && rig_starts(fg_delivery_record(d, a->i), "refuse")) {
+    } else if (d && starts(fg_delivery_record(d, a->i), "refuse")) {
         fg_error_set(&err, FG_E_REFUSED, 0, "the service refuses this");
-    } else if (d && rig_starts(fg_delivery_record(d, a->i), "fatal")) {
+    } else if (d && starts(fg_delivery_record(d, a->i), "fatal")) {
         fg_error_set(&err, FG_E_CONFIG, FG_ERROR_FATAL, "the sink cannot go on");
-    } else if (d && rig_starts(fg_delivery_record(d, a->i), "flaky") && rig->n_flaky++ < 2) {
+    } else if (d && starts(fg_delivery_record(d, a->i), "flaky") && rig->n_flaky++ < 2) {
         fg_error_set(&err, FG_E_TIMEOUT, FG_ERROR_RETRIABLE, "no answer in time");
     }
     if (d && err.code)
@@ -147,7 +147,7 @@ static void deliver(void *self, struct fg_delivery *delivery)
         rig->max_in_flight = rig->n_in_flight;
     for (size_t i = 0; i < n; i++) {
         struct sink_answer *a = fg_calloc(1, sizeof(*a));
-        bool hang = rig_starts(fg_delivery_record(delivery, i), "hang");
+        bool hang = starts(fg_delivery_record(delivery, i), "hang");
         a->of = of;
         a->i = i;
         if (hang)

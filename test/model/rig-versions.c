@@ -108,12 +108,6 @@ static void cancel(void *self, struct fg_delivery *delivery)
     v->n_cancelled++;
 }
 
-void rig_version_answer(struct rig_version *v)
-{
-    while (v->n_asked)
-        answer(v, v->asked[--v->n_asked]);
-}
-
 /* ---- source ---- */
 
 static void give_back(struct rig_version *v)

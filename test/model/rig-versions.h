@@ -44,7 +44,6 @@ void rig_version_use(struct rig_version *v, bool transform, bool sink); /* in th
 void rig_version_use_source(struct rig_version *v, unsigned *totals);
 /* What rig_use_...() chose, in this version; commit settings as in the rig's config. */
 const struct fg_pipeline_stages *rig_version_stages(struct rig_version *v);
-void rig_version_answer(struct rig_version *v); /* all that the sink was asked and did not answer */
 void rig_version_mail(struct rig_version *v);   /* fills and submits, if it has a batch and there is mail */
 
 /* A reload as the host does it. All zeroes but for what rig_reload_begin() sets. */

@@ -184,7 +184,7 @@ static struct fg_record *fake_record_ref(struct fg_record *record)
     return record;
 }
 
-struct fg_record *fake_record_unref(struct fg_record *record)
+static struct fg_record *record_unref(struct fg_record *record)
 {
     if (!record || --record->refs)
         return NULL;
@@ -196,7 +196,7 @@ struct fg_record *fake_record_unref(struct fg_record *record)
     free((char *)record->view.key.ptr);
     free((char *)record->view.value.ptr);
     free((char *)record->view.output.ptr);
-    fake_record_unref(record->parent);
+    record_unref(record->parent);
     record->fake->n_records--;
     free(record);
     return NULL;
@@ -244,7 +244,7 @@ static void fake_emit(struct fg_emit *emit, struct fg_record *record)
 void fake_emit_clear(struct fake_host *fake, struct fg_emit *emit)
 {
     while (emit->n)
-        fake_record_unref(emit->records[--emit->n]);
+        record_unref(emit->records[--emit->n]);
 }
 
 struct fg_batch *fake_batch_new(struct fake_host *fake)
@@ -321,9 +321,9 @@ static struct fg_batch *batch_free(struct fg_batch *batch)
     struct fg_batch *next = batch->next;
 
     for (size_t i = 0; i < batch->n_records; i++)
-        fake_record_unref(batch->records[i]);
+        record_unref(batch->records[i]);
     for (size_t i = 0; i < batch->n_dead; i++)
-        fake_record_unref(batch->dead[i].record);
+        record_unref(batch->dead[i].record);
     for (size_t i = 0; i < batch->n_cursors; i++) {
         free(batch->cursors[i].key);
         free(batch->cursors[i].value);
@@ -358,9 +358,9 @@ void fake_delivery_add(struct fg_delivery *d, struct fg_record *record)
 void fake_delivery_free(struct fg_delivery *d)
 {
     for (size_t i = 0; d && i < d->n; i++) {
-        fake_record_unref(d->items[i].record);
+        record_unref(d->items[i].record);
         for (size_t k = 0; k < d->items[i].n_results; k++)
-            fake_record_unref(d->items[i].results[k]);
+            record_unref(d->items[i].results[k]);
     }
     free(d);
 }
@@ -441,7 +441,7 @@ static const struct fg_services fake_services = {
     .metric_set = fake_metric_ignore,
     .record_new = fake_svc_record_new,
     .record_ref = fake_record_ref,
-    .record_unref = fake_record_unref,
+    .record_unref = record_unref,
     .record_view = fake_record_view,
     .emit = fake_emit,
     .batch_add = fake_batch_add,

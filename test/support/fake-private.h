@@ -7,5 +7,4 @@
 struct fg_record *fake_record_of(struct fg_host *host, struct fg_slice value);
 void *fake_alloc(size_t size); /* zeroed; aborts without memory */
 char *fake_dup(struct fg_slice s); /* NUL-ended copy */
-struct fg_record *fake_record_unref(struct fg_record *record);
 void fake_http_services(struct fg_services *svc); /* fills in the HTTP members */
