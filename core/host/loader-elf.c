@@ -15,8 +15,6 @@
 #endif
 #define ELF_CLASS (sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32)
 
-#define REFUSE(...) return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, __VA_ARGS__))
-
 /* Where the object says that its last byte is, plus one; UINT64_MAX: nowhere sensible. */
 static uint64_t end_of(struct fg_slice bytes, const ElfW(Ehdr) *head)
 {
@@ -44,21 +42,22 @@ int fg_plugin_check_elf(struct fg_slice bytes, const char *path, struct fg_error
     uint64_t end;
 
     if (bytes.len < SELFMAG || memcmp(bytes.ptr, ELFMAG, SELFMAG) != 0)
-        REFUSE("\"%s\" is not a shared object", path);
+        return REFUSAL("\"%s\" is not a shared object", path);
     if (bytes.len < sizeof(head))
-        REFUSE("\"%s\" is cut off after %zu bytes: copy it again, and rename it into place when it is whole", path,
-               bytes.len);
+        return REFUSAL("\"%s\" is cut off after %zu bytes: copy it again, and rename it into place when it is whole",
+                       path, bytes.len);
     memcpy(&head, bytes.ptr, sizeof(head));
     if (head.e_ident[EI_CLASS] != ELF_CLASS || (MACHINE != EM_NONE && head.e_machine != MACHINE))
-        REFUSE("\"%s\" was built for another machine (ELF machine %u, %s bits): build it for this one", path,
-               head.e_machine, head.e_ident[EI_CLASS] == ELFCLASS64 ? "64" : "32");
+        return REFUSAL("\"%s\" was built for another machine (ELF machine %u, %s bits): build it for this one", path,
+                       head.e_machine, head.e_ident[EI_CLASS] == ELFCLASS64 ? "64" : "32");
     if (head.e_type != ET_DYN || head.e_phentsize != sizeof(ElfW(Phdr)))
-        REFUSE("\"%s\" is not a shared object: link it with -shared", path);
+        return REFUSAL("\"%s\" is not a shared object: link it with -shared", path);
     end = end_of(bytes, &head);
     if (end == UINT64_MAX)
-        REFUSE("\"%s\" is damaged: it names places that no file has", path);
+        return REFUSAL("\"%s\" is damaged: it names places that no file has", path);
     if (end > bytes.len)
-        REFUSE("\"%s\" is cut off: it has %zu of %llu bytes; copy it again, and rename it into place when it is whole",
-               path, bytes.len, (unsigned long long)end);
+        return REFUSAL("\"%s\" is cut off: it has %zu of %llu bytes; copy it again, and rename it into place when it "
+                       "is whole",
+                       path, bytes.len, (unsigned long long)end);
     return 0;
 }

@@ -14,8 +14,6 @@
 
 #define LINKS_MAX 40 /* as in the kernel */
 
-#define REFUSE(...) return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, __VA_ARGS__))
-
 struct walk {
     const char *name;        /* of the plugin */
     char done[PATH_MAX];     /* without links; "" is the root */
@@ -28,11 +26,13 @@ static int check_owner(const char *name, const char *what, const char *path, con
                        struct fg_error *err)
 {
     if (st->st_uid != 0)
-        REFUSE("plugin \"%s\": its %s \"%s\" belongs to user %lu, and `plugins.owner` is root: chown root \"%s\"", name,
-               what, path, (unsigned long)st->st_uid, path);
+        return REFUSAL("plugin \"%s\": its %s \"%s\" belongs to user %lu, and `plugins.owner` is root: chown root "
+                       "\"%s\"",
+                       name, what, path, (unsigned long)st->st_uid, path);
     if (!S_ISLNK(st->st_mode) && (st->st_mode & (S_IWGRP | S_IWOTH)))
-        REFUSE("plugin \"%s\": its %s \"%s\" can be written by others than root, and `plugins.owner` is root: "
-               "chmod go-w \"%s\"", name, what, path, path);
+        return REFUSAL("plugin \"%s\": its %s \"%s\" can be written by others than root, and `plugins.owner` is root: "
+                       "chmod go-w \"%s\"",
+                       name, what, path, path);
     return 0;
 }
 
@@ -42,7 +42,7 @@ static int check_folder(struct walk *w, struct fg_error *err)
     struct stat st;
 
     if (lstat(path, &st) != 0)
-        REFUSE("plugin \"%s\": cannot look at \"%s\": %s", w->name, path, fg_errno_text(errno));
+        return REFUSAL("plugin \"%s\": cannot look at \"%s\": %s", w->name, path, fg_errno_text(errno));
     w->folder = st;
     if (st.st_mode & S_ISVTX) /* others cannot take away what is root's in it */
         st.st_mode &= ~(mode_t)(S_IWGRP | S_IWOTH);
@@ -59,12 +59,12 @@ static int follow(struct walk *w, const char *link, const struct stat *st, struc
     if (r < 0)
         return fg_pass(r);
     if (n <= 0 || ++w->links > LINKS_MAX)
-        REFUSE("plugin \"%s\": cannot follow the link \"%s\"", w->name, link);
+        return REFUSAL("plugin \"%s\": cannot follow the link \"%s\"", w->name, link);
     target[n] = '\0';
     if (*target == '/')
         w->done[0] = '\0';
     if (snprintf(rest, sizeof(rest), "%s/%s", target, w->rest) >= (int)sizeof(rest))
-        REFUSE("plugin \"%s\": the path behind \"%s\" is too long", w->name, link);
+        return REFUSAL("plugin \"%s\": the path behind \"%s\" is too long", w->name, link);
     memcpy(w->rest, rest, sizeof(rest));
     return 0;
 }
@@ -79,7 +79,7 @@ static int step(struct walk *w, struct fg_error *err)
     int r;
 
     if (snprintf(next, sizeof(next), "%s/%.*s", w->done, (int)n, w->rest + skip) >= (int)sizeof(next))
-        REFUSE("plugin \"%s\": its path is too long", w->name);
+        return REFUSAL("plugin \"%s\": its path is too long", w->name);
     memmove(w->rest, w->rest + skip + n, strlen(w->rest + skip + n) + 1);
     if (n == 0 || strcmp(next + strlen(w->done), "/.") == 0)
         return 0;
@@ -92,7 +92,7 @@ static int step(struct walk *w, struct fg_error *err)
     if (r < 0)
         return fg_pass(r);
     if (lstat(next, &st) != 0)
-        REFUSE("plugin \"%s\": cannot look at \"%s\": %s", w->name, next, fg_errno_text(errno));
+        return REFUSAL("plugin \"%s\": cannot look at \"%s\": %s", w->name, next, fg_errno_text(errno));
     if (S_ISLNK(st.st_mode))
         return fg_pass(follow(w, next, &st, err));
     memcpy(w->done, next, sizeof(next));
@@ -114,9 +114,9 @@ static int begin(struct walk *w, const char *path, struct fg_error *err)
     char here[PATH_MAX] = "";
 
     if (*path != '/' && !getcwd(here, sizeof(here)))
-        REFUSE("plugin \"%s\": cannot tell the current folder: %s", w->name, fg_errno_text(errno));
+        return REFUSAL("plugin \"%s\": cannot tell the current folder: %s", w->name, fg_errno_text(errno));
     if (snprintf(w->rest, sizeof(w->rest), "%s/%s", here, path) >= (int)sizeof(w->rest))
-        REFUSE("plugin \"%s\": its path is too long", w->name);
+        return REFUSAL("plugin \"%s\": its path is too long", w->name);
     return 0;
 }
 

@@ -2,7 +2,11 @@
 /* What the files of the loader share. Loop thread only. */
 #pragma once
 
+#include "base/err.h"
 #include "host/loader.h"
+
+/* What a function of the loader returns that refuses a file: with a text in its `err`. */
+#define REFUSAL(...) fg_raise(fg_error_set(err, FG_E_CONFIG, 0, __VA_ARGS__))
 
 /* Ways to keep a plugin's bytes where they can run. */
 enum { FG_IMAGE_MEMORY = 1, FG_IMAGE_COPY = 2, FG_IMAGE_ANY = 3 };

@@ -13,8 +13,6 @@
 #include "base/str.h"
 #include "host/loader-private.h"
 
-#define REFUSE(...) return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, __VA_ARGS__))
-
 void fg_plugin_path_deinit(struct fg_plugin_path *path)
 {
     for (size_t i = 0; i < path->n; i++)
@@ -189,9 +187,9 @@ static struct fg_plugin_file *find_loaded(struct fg_plugin_registry *registry, c
 static int check_pin(const char *name, const char *wanted, const char *found, struct fg_error *err)
 {
     if (strlen(wanted) != FG_SHA256_HEX_SIZE - 1 || strspn(wanted, "0123456789abcdefABCDEF") != FG_SHA256_HEX_SIZE - 1)
-        REFUSE("plugin \"%s\": `sha256` is 64 hex digits, as `sha256sum %s.so` prints", name, name);
+        return REFUSAL("plugin \"%s\": `sha256` is 64 hex digits, as `sha256sum %s.so` prints", name, name);
     if (strcasecmp(wanted, found) != 0)
-        REFUSE("plugin \"%s\" is another file than `sha256` says: it has %s", name, found);
+        return REFUSAL("plugin \"%s\" is another file than `sha256` says: it has %s", name, found);
     return 0;
 }
 
@@ -215,12 +213,12 @@ static int open_image(struct fg_plugin_file *file, const char *name, struct fg_e
         const char *why = dlerror();
         size_t n = strlen(fd_name);
         if (strncmp(why, fd_name, n) == 0 && strncmp(why + n, ": ", 2) == 0)
-            REFUSE("cannot load plugin \"%s\": %s%s", name, file->path, why + n);
-        REFUSE("cannot load plugin \"%s\": %s", name, why);
+            return REFUSAL("cannot load plugin \"%s\": %s%s", name, file->path, why + n);
+        return REFUSAL("cannot load plugin \"%s\": %s", name, why);
     }
     found = dlsym(file->handle, "fragua_plugin");
     if (!found)
-        REFUSE("\"%s\" exports no symbol fragua_plugin", file->path);
+        return REFUSAL("\"%s\" exports no symbol fragua_plugin", file->path);
     return fg_pass(fg_plugin_handshake(found, name, &file->plugin, err));
 }
 
