@@ -214,7 +214,6 @@ void poll_set_cursor(struct folder *f, struct fg_slice cursor); /* empty: from t
 void turn_failed(struct folder *f, enum answer answer, const struct fg_error *err);
 void turn_reset(struct folder *f, struct fg_slice location);
 void turn_good(struct folder *f);
-void turn_lighter(struct folder *f); /* asks for smaller pages from now on */
 void folder_count(struct folder *f); /* keeps n_polled and n_failing right */
 
 /* source-graphmail.c */

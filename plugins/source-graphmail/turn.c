@@ -16,7 +16,8 @@ void folder_count(struct folder *f)
     f->counted_failing = failing;
 }
 
-void turn_lighter(struct folder *f)
+/* Asks for smaller pages from now on. */
+static void lighten(struct folder *f)
 {
     if (f->page_size > 1)
         f->page_size /= 2;
@@ -86,7 +87,7 @@ void turn_failed(struct folder *f, enum answer answer, const struct fg_error *er
         answer = ANSWER_REFUSED; /* one message alone is too large: asking often does not help */
     }
     if (answer == ANSWER_HEAVY)
-        turn_lighter(f);
+        lighten(f);
     rest = rest_ms(f, answer, err);
     tell(f, err, rest);
     if (answer == ANSWER_THROTTLED)

@@ -81,7 +81,7 @@ bool url_origin_read(struct fg_slice url, struct url_origin *ret)
     return true;
 }
 
-bool url_origin_eq(const struct url_origin *a, const struct url_origin *b)
+static bool is_same_origin(const struct url_origin *a, const struct url_origin *b)
 {
     return a->https == b->https && a->port == b->port && strcmp(a->host, b->host) == 0;
 }
@@ -111,7 +111,7 @@ bool url_is_of(struct fg_slice url, const struct url_origin *origin)
 {
     struct url_origin other;
 
-    return url_origin_read(url, &other) && url_origin_eq(&other, origin);
+    return url_origin_read(url, &other) && is_same_origin(&other, origin);
 }
 
 void url_add_encoded(struct fg_buf *out, struct fg_slice s)

@@ -22,7 +22,6 @@ struct url_origin {
  * Return: false, *ret untouched: not a URL that is safe to follow.
  */
 bool url_origin_read(struct fg_slice url, struct url_origin *ret);
-bool url_origin_eq(const struct url_origin *a, const struct url_origin *b);
 bool url_origin_is_loopback(const struct url_origin *origin); /* localhost, 127.0.0.0/8, [::1] */
 /* Whether a link leads to this origin and nowhere else. */
 bool url_is_of(struct fg_slice url, const struct url_origin *origin);
