@@ -70,7 +70,7 @@ static void under_load_nothing_is_lost_or_twice_and_no_handle_is_opened(void **s
         assert_int_equal(rig_status(&rig).state, FG_PIPELINE_RUNNING);
         rig_down();
     }
-    print_message("longest pause before the swap: %u ms\n", (unsigned)longest);
+    print_message("# longest pause before the swap: %u ms\n", (unsigned)longest);
 }
 
 static void a_hold_without_a_swap_changes_nothing(void **state)
@@ -150,7 +150,7 @@ static void records_that_wait_are_not_waited_for(void **state)
         assert_true(reload.drained);
         assert_in_range(reload.held_ms - reload.asked_ms, 1, 50);
         assert_int_equal(v1.n_cancelled, 0);
-        print_message("held after %u ms", (unsigned)(reload.held_ms - reload.asked_ms));
+        print_message("# held after %u ms", (unsigned)(reload.held_ms - reload.asked_ms));
         while (!v2.n_delivered && rig.sim.now_ms < reload.asked_ms + 1000)
             sim_run_for(&rig.sim, 1);
         print_message(", the next answer after %u ms\n", (unsigned)(rig.sim.now_ms - reload.asked_ms));
