@@ -45,6 +45,12 @@ static enum fg_verdict apply_one(const struct fg_stage *stage, unsigned worker, 
                      FG_FLOW_EMITS_MAX);
         verdict = FG_DEAD;
     }
+    /* what is no verdict must not pass for "dropped on purpose" */
+    if (verdict != FG_KEEP && verdict != FG_DROP && verdict != FG_DEAD && verdict != FG_RETRY) {
+        fg_error_set(err, FG_E_INTERNAL, 0, "plugin \"%s\" answered with %d, which is no verdict: a mistake in it",
+                     stage->plugin, (int)verdict);
+        verdict = FG_DEAD;
+    }
     if (verdict == FG_KEEP && out->n == before)
         fg_emit_add(out, fg_record_ref(in));
     else if (verdict != FG_KEEP)
