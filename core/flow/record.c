@@ -126,8 +126,8 @@ int fg_record_new(struct fg_budget *budget, const struct fg_record_spec *spec, b
     if (must || (spec->parent && spec->parent->owned))
         fg_budget_charge(budget, sizeof(*r) + block);
     else if (!fg_budget_try_charge(budget, sizeof(*r) + block))
-        return fg_error_set(err, FG_E_NO_ROOM, FG_ERROR_RETRIABLE, "no room for a record of %zu bytes",
-                            sizeof(*r) + block);
+        return fg_raise(fg_error_set(err, FG_E_NO_ROOM, FG_ERROR_RETRIABLE, "no room for a record of %zu bytes",
+                                     sizeof(*r) + block));
     r = calloc(1, sizeof(*r) + block);
     if (!r) {
         fg_budget_credit(budget, sizeof(*r) + block);

@@ -164,8 +164,10 @@ static int svc_record_new(struct fg_host *host, const struct fg_record_spec *spe
     if (node->ops->kind != FG_KIND_SOURCE)
         return fg_record_new(&node->process->budget, spec, true, ret, err);
     if (!spec->parent && spec->view.value.len > limit - limit / 4)
-        return fg_error_set(err, FG_E_LIMIT, 0, "a record of %zu bytes is larger than three quarters of the byte "
-                            "budget: raise limits.memory", spec->view.value.len);
+        return fg_raise(fg_error_set(err, FG_E_LIMIT, 0,
+                                     "a record of %zu bytes is larger than three quarters of the byte "
+                                     "budget: raise limits.memory",
+                                     spec->view.value.len));
     return fg_record_new(&node->process->budget, spec, false, ret, err);
 }
 

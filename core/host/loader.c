@@ -128,10 +128,12 @@ static int not_found(const struct fg_plugin_path *path, const char *name, struct
         }
     }
     if (best != SIZE_MAX)
-        r = fg_error_set(err, FG_E_NOT_FOUND, 0, "there is no plugin \"%s\"; did you mean \"%s\"?", name, names[best]);
+        r = fg_raise(
+            fg_error_set(err, FG_E_NOT_FOUND, 0, "there is no plugin \"%s\"; did you mean \"%s\"?", name, names[best]));
     else
-        r = fg_error_set(err, FG_E_NOT_FOUND, 0, "there is no plugin \"%s\" in %zu folder%s, the first being \"%s\"",
-                         name, path->n, path->n == 1 ? "" : "s", path->n ? path->dirs[0] : "");
+        r = fg_raise(fg_error_set(err, FG_E_NOT_FOUND, 0,
+                                  "there is no plugin \"%s\" in %zu folder%s, the first being \"%s\"", name, path->n,
+                                  path->n == 1 ? "" : "s", path->n ? path->dirs[0] : ""));
     fg_plugin_names_free(names, n);
     return fg_raise(r);
 }

@@ -123,7 +123,7 @@ static int start(struct embedded *e, const struct fg_bus_topic *topics, size_t n
     if (e->cluster)
         r = make_topics(e, topics, n, err);
     else
-        r = fg_error_set(err, FG_E_INTERNAL, 0, "the embedded broker cannot start: %s", text);
+        r = fg_raise(fg_error_set(err, FG_E_INTERNAL, 0, "the embedded broker cannot start: %s", text));
     fg_signals_restore(&old);
     return r;
 }

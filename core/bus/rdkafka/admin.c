@@ -175,7 +175,7 @@ static int read_result(rd_kafka_event_t *event, struct fg_error *err)
     size_t n;
 
     if (!event)
-        return fg_error_set(err, FG_E_UNAVAILABLE, FG_ERROR_RETRIABLE, "Kafka: no answer about new topics");
+        return fg_raise(fg_error_set(err, FG_E_UNAVAILABLE, FG_ERROR_RETRIABLE, "Kafka: no answer about new topics"));
     if ((rd = rd_kafka_event_error(event)))
         return fg_rd_error(err, rd, "Kafka: cannot make topics", rd_kafka_event_error_string(event));
     results = rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &n);
@@ -240,8 +240,9 @@ static int wait_until_known(struct admin_job *job)
         if (job->topics[i].partitions > 0)
             i++;
         else if (r == 0 && now_ms() >= deadline_ms)
-            r = fg_error_set(&job->err, FG_E_TIMEOUT, FG_ERROR_RETRIABLE,
-                             "Kafka: topic \"%s\" was made, but the brokers don't know it yet", job->topics[i].name);
+            r = fg_raise(fg_error_set(&job->err, FG_E_TIMEOUT, FG_ERROR_RETRIABLE,
+                                      "Kafka: topic \"%s\" was made, but the brokers don't know it yet",
+                                      job->topics[i].name));
         else if (r == 0)
             (void)nanosleep(&wait, NULL);
     }

@@ -192,8 +192,8 @@ static enum verdict plainly(struct fg_rd_job *job)
         return GOOD;
     list = all_offsets(job);
     if (list->cnt > 0 && atomic_load(&job->publish.consumer->assignment) != job->assignment)
-        r = fg_error_set(&job->err, FG_E_FENCED, FG_ERROR_RETRIABLE,
-                         "Kafka: the partitions were taken away before their offsets could be committed");
+        r = fg_raise(fg_error_set(&job->err, FG_E_FENCED, FG_ERROR_RETRIABLE,
+                                  "Kafka: the partitions were taken away before their offsets could be committed"));
     else if (list->cnt > 0)
         r = fg_rd_commit_now(job->publish.consumer, list, &job->err);
     rd_kafka_topic_partition_list_destroy(list);

@@ -30,7 +30,7 @@ int fg_rd_conf_set(rd_kafka_conf_t *conf, const char *name, const char *value, s
 
     if (rd_kafka_conf_set(conf, name, value, text, sizeof(text)) == RD_KAFKA_CONF_OK)
         return 0;
-    return fg_error_set(err, FG_E_CONFIG, 0, "kafka: %s", text);
+    return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "kafka: %s", text));
 }
 
 static int set_number(rd_kafka_conf_t *conf, const char *name, uint64_t value, struct fg_error *err)
@@ -107,13 +107,15 @@ int fg_bus_rdkafka_check_sasl(const char *mechanism, int version, struct fg_erro
 
     if (strcmp(mechanism, "PLAIN") != 0 && strcmp(mechanism, "SCRAM-SHA-256") != 0 &&
         strcmp(mechanism, "SCRAM-SHA-512") != 0)
-        return fg_error_set(err, FG_E_CONFIG, 0,
-                            "kafka: sasl mechanism \"%s\" is none of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512", mechanism);
+        return fg_raise(fg_error_set(err, FG_E_CONFIG, 0,
+                                     "kafka: sasl mechanism \"%s\" is none of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512",
+                                     mechanism));
     if (mechanism[0] == 'S' && v < SCRAM_SINCE)
-        return fg_error_set(err, FG_E_CONFIG, 0,
-                            "kafka: librdkafka %u.%u.%u cannot log in by %s: brokers refuse it with the right "
-                            "password; use librdkafka 2.6.1 or later, or sasl PLAIN over TLS, or client certificates",
-                            v >> 24, v >> 16 & 0xff, v >> 8 & 0xff, mechanism);
+        return fg_raise(
+            fg_error_set(err, FG_E_CONFIG, 0,
+                         "kafka: librdkafka %u.%u.%u cannot log in by %s: brokers refuse it with the right "
+                         "password; use librdkafka 2.6.1 or later, or sasl PLAIN over TLS, or client certificates",
+                         v >> 24, v >> 16 & 0xff, v >> 8 & 0xff, mechanism));
     return 0;
 }
 
@@ -122,7 +124,7 @@ static int check_sasl(const struct fg_bus_rdkafka_config *config, struct fg_erro
     int r = fg_bus_rdkafka_check_sasl(config->sasl_mechanism, 0, err);
 
     if (r == 0 && (!config->sasl_username || !config->sasl_password.len))
-        r = fg_error_set(err, FG_E_CONFIG, 0, "kafka: sasl needs username and password");
+        r = fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "kafka: sasl needs username and password"));
     return fg_pass(r);
 }
 
@@ -134,7 +136,7 @@ static int set_sasl(rd_kafka_conf_t *conf, const struct fg_bus_rdkafka_config *c
     if (r < 0)
         return fg_pass(r);
     if (!(password = fg_strdup_slice(config->sasl_password)))
-        return fg_error_set(err, FG_E_INTERNAL, 0, "kafka: no memory");
+        return fg_raise(fg_error_set(err, FG_E_INTERNAL, 0, "kafka: no memory"));
     r = fg_rd_conf_set(conf, "sasl.mechanisms", config->sasl_mechanism, err);
     if (r == 0)
         r = fg_rd_conf_set(conf, "sasl.username", config->sasl_username, err);
@@ -153,8 +155,8 @@ static int set_property(rd_kafka_conf_t *conf, const char *name, const char *val
 
     if (rd_kafka_conf_set(conf, name, value, text, sizeof(text)) == RD_KAFKA_CONF_OK)
         return 0;
-    return fg_error_set(err, FG_E_CONFIG, 0, "kafka: property \"%.60s\": value \"%.40s\": %s", name,
-                        secret ? "***" : value, secret ? "not accepted" : text);
+    return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "kafka: property \"%.60s\": value \"%.40s\": %s", name,
+                                 secret ? "***" : value, secret ? "not accepted" : text));
 }
 
 int fg_bus_rdkafka_check_property(const char *name, const char *value, struct fg_error *err)
@@ -164,7 +166,7 @@ int fg_bus_rdkafka_check_property(const char *name, const char *value, struct fg
     int r;
 
     if (why)
-        return fg_error_set(err, FG_E_CONFIG, 0, "kafka: property \"%s\" cannot be set: %s", name, why);
+        return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "kafka: property \"%s\" cannot be set: %s", name, why));
     conf = rd_kafka_conf_new();
     r = set_property(conf, name, value, err);
     rd_kafka_conf_destroy(conf);
@@ -177,8 +179,8 @@ static int set_user(rd_kafka_conf_t *conf, const struct fg_pair *properties, siz
         const char *why = fg_rd_property_refused(properties[i].key);
         int r;
         if (why)
-            return fg_error_set(err, FG_E_CONFIG, 0, "kafka: property \"%s\" cannot be set: %s", properties[i].key,
-                                why);
+            return fg_raise(
+                fg_error_set(err, FG_E_CONFIG, 0, "kafka: property \"%s\" cannot be set: %s", properties[i].key, why));
         if ((r = set_property(conf, properties[i].key, properties[i].value, err)) < 0)
             return fg_pass(r);
     }
@@ -204,10 +206,10 @@ static int fill_common(rd_kafka_conf_t *conf, const struct fg_bus_rdkafka_config
     int r;
 
     if (!config->bootstrap_servers || !*config->bootstrap_servers)
-        return fg_error_set(err, FG_E_CONFIG, 0, "kafka: bootstrap.servers is missing");
+        return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "kafka: bootstrap.servers is missing"));
     if (strlen(client_id) > CLIENT_ID_MAX)
-        return fg_error_set(err, FG_E_CONFIG, 0, "kafka: the client id \"%s\" is longer than %d bytes", client_id,
-                            CLIENT_ID_MAX);
+        return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "kafka: the client id \"%s\" is longer than %d bytes",
+                                     client_id, CLIENT_ID_MAX));
     if ((r = fg_rd_conf_set(conf, "bootstrap.servers", config->bootstrap_servers, err)) < 0 ||
         (r = fg_rd_conf_set(conf, "client.id", client_id, err)) < 0 ||
         (r = fg_rd_conf_set(conf, "security.protocol", protocol, err)) < 0 ||

@@ -187,7 +187,7 @@ static int start_lane(struct fg_bus_consumer *c, struct fg_error *err)
     int r = fg_lane_open(&c->lane, c->bus->loop, &hooks);
 
     if (r < 0)
-        return fg_error_set(err, FG_E_INTERNAL, 0, "kafka: cannot start a thread: %s", uv_strerror(r));
+        return fg_raise(fg_error_set(err, FG_E_INTERNAL, 0, "kafka: cannot start a thread: %s", uv_strerror(r)));
     (void)uv_timer_init(c->bus->loop, &c->timer);
     c->timer.data = c;
     (void)uv_timer_start(&c->timer, on_tick, FG_RD_TICK_MS, FG_RD_TICK_MS);

@@ -115,7 +115,7 @@ static void run_commit(struct fg_lane_job *base)
     struct offsets_job *job = (struct offsets_job *)base;
 
     if (atomic_load(&job->c->shutting))
-        job->r = fg_error_set(&job->err, FG_E_CANCELLED, 0, "the consumer is closing");
+        job->r = fg_raise(fg_error_set(&job->err, FG_E_CANCELLED, 0, "the consumer is closing"));
     else
         job->r = fg_rd_commit_now(job->c, job->list, &job->err);
 }
@@ -166,12 +166,13 @@ static void run_committed(struct fg_lane_job *base)
             break;
     }
     if (atomic_load(&job->c->shutting))
-        job->r = fg_error_set(&job->err, FG_E_CANCELLED, 0, "the consumer is closing");
+        job->r = fg_raise(fg_error_set(&job->err, FG_E_CANCELLED, 0, "the consumer is closing"));
     else if (rd == RD_KAFKA_RESP_ERR__TIMED_OUT && is_held(job))
-        job->r = fg_error_set(&job->err, FG_E_FENCED, FG_ERROR_RETRIABLE,
-                              "Kafka does not tell the committed offsets of group \"%s\": a transaction that moves "
-                              "them has not ended",
-                              job->c->name);
+        job->r =
+            fg_raise(fg_error_set(&job->err, FG_E_FENCED, FG_ERROR_RETRIABLE,
+                                  "Kafka does not tell the committed offsets of group \"%s\": a transaction that moves "
+                                  "them has not ended",
+                                  job->c->name));
     else if (rd)
         job->r = fg_rd_error(&job->err, rd, "Kafka did not tell the committed offsets", NULL);
 }

@@ -60,7 +60,7 @@ static rd_kafka_resp_err_t put(struct fg_rd_job *job, size_t i)
 
 static int cancelled(struct fg_rd_job *job)
 {
-    return fg_error_set(&job->err, FG_E_CANCELLED, FG_ERROR_RETRIABLE, "Kafka: the producer is closing");
+    return fg_raise(fg_error_set(&job->err, FG_E_CANCELLED, FG_ERROR_RETRIABLE, "Kafka: the producer is closing"));
 }
 
 static size_t record_bytes(const struct fg_bus_outgoing *m)

@@ -106,7 +106,7 @@ static int start(struct fg_bus_producer *p, rd_kafka_conf_t *conf, struct fg_err
     if ((r = fg_lane_open(&p->lane, p->bus->loop, &hooks)) < 0) {
         rd_kafka_queue_destroy(p->queue);
         rd_kafka_destroy(p->rk);
-        return fg_error_set(err, FG_E_INTERNAL, 0, "kafka: cannot start a thread: %s", uv_strerror(r));
+        return fg_raise(fg_error_set(err, FG_E_INTERNAL, 0, "kafka: cannot start a thread: %s", uv_strerror(r)));
     }
     job = fg_calloc(1, sizeof(*job));
     job->job.run = run_open;

@@ -82,8 +82,8 @@ static int check_certificates(const char *what, const char *path, const char *pe
     ERR_clear_error();
     for (size_t n = 0; r == 0 && n < expected; n++) {
         if (!(x = PEM_read_bio_X509(bio, NULL, give_password, &none)))
-            r = fg_error_set(err, FG_E_CONFIG, 0, "%s: certificate %zu of %zu in \"%s\" cannot be read: %s", what,
-                             n + 1, expected, path, openssl_reason());
+            r = fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "%s: certificate %zu of %zu in \"%s\" cannot be read: %s",
+                                      what, n + 1, expected, path, openssl_reason()));
         else if (n == 0 && ret_first)
             *ret_first = x;
         else
@@ -105,11 +105,12 @@ static int check_key(const struct fg_tls *tls, const char *pem, const char *pass
     fg_assert(bio);
     ERR_clear_error();
     if (!(key = PEM_read_bio_PrivateKey(bio, NULL, give_password, &words)))
-        r = fg_error_set(err, FG_E_CONFIG, 0, "tls.key: the private key in \"%s\" cannot be read: %s", tls->key,
-                         openssl_reason());
+        r = fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "tls.key: the private key in \"%s\" cannot be read: %s",
+                                  tls->key, openssl_reason()));
     else if (X509_check_private_key(certificate, key) != 1)
-        r = fg_error_set(err, FG_E_CONFIG, 0, "tls.key: the key in \"%s\" does not fit the certificate in \"%s\"",
-                         tls->key, tls->certificate);
+        r = fg_raise(fg_error_set(err, FG_E_CONFIG, 0,
+                                  "tls.key: the key in \"%s\" does not fit the certificate in \"%s\"", tls->key,
+                                  tls->certificate));
     ERR_clear_error();
     EVP_PKEY_free(key);
     BIO_free(bio);
@@ -129,7 +130,8 @@ static int add_authority(void *arg, const char *path, struct fg_error *err)
     start = out->len;
     r = fg_read_file(path, FG_RD_PEM_BYTES_MAX, out, err);
     if (r == 0 && out->failed)
-        r = fg_error_set(err, FG_E_LIMIT, 0, "tls.ca: more than %u bytes with \"%s\"", FG_RD_PEM_BYTES_MAX, path);
+        r = fg_raise(
+            fg_error_set(err, FG_E_LIMIT, 0, "tls.ca: more than %u bytes with \"%s\"", FG_RD_PEM_BYTES_MAX, path));
     if (r == 0 && out->len > start)
         r = check_certificates("tls.ca", path, out->data + start, NULL, err);
     return fg_pass(r);
@@ -143,7 +145,7 @@ static int set_authority(rd_kafka_conf_t *conf, const char *path, struct fg_erro
     if (r < 0)
         return fg_pass(r);
     if (!count(pem.data, BEGIN_CERTIFICATE))
-        return fg_error_set(err, FG_E_CONFIG, 0, "tls.ca: no PEM certificate in \"%s\"", path);
+        return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "tls.ca: no PEM certificate in \"%s\"", path));
     return fg_rd_conf_set(conf, "ssl.ca.pem", pem.data, err);
 }
 
@@ -160,8 +162,8 @@ static int set_chain(rd_kafka_conf_t *conf, const struct fg_buf *pem, int *ret_f
     int r = -1;
 
     if (fd < 0 || write(fd, pem->data, pem->len) != (ssize_t)pem->len) {
-        r = fg_error_set(err, FG_E_INTERNAL, 0, "tls.certificate: cannot keep the chain in memory: %s",
-                         fg_errno_text(errno));
+        r = fg_raise(fg_error_set(err, FG_E_INTERNAL, 0, "tls.certificate: cannot keep the chain in memory: %s",
+                                  fg_errno_text(errno)));
     } else {
         (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
         r = fg_rd_conf_set(conf, "ssl.certificate.location", path, err);
@@ -178,7 +180,7 @@ static int read_pem(const char *what, const char *path, const char *word, struct
     int r = fg_read_file(path, FG_RD_PEM_BYTES_MAX, out, err);
 
     if (r == 0 && !count(out->data, word))
-        r = fg_error_set(err, FG_E_CONFIG, 0, "%s in \"%s\"", what, path);
+        r = fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "%s in \"%s\"", what, path));
     return fg_pass(r);
 }
 
@@ -212,8 +214,8 @@ int fg_rd_conf_tls(rd_kafka_conf_t *conf, const struct fg_tls *tls, const char *
     int r = 0;
 
     if (!tls->certificate != !tls->key)
-        return fg_error_set(err, FG_E_CONFIG, 0, "tls: certificate and key come together, \"%s\" is alone",
-                            tls->certificate ? tls->certificate : tls->key);
+        return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "tls: certificate and key come together, \"%s\" is alone",
+                                     tls->certificate ? tls->certificate : tls->key));
     if (tls->ca)
         r = set_authority(conf, tls->ca, err);
     if (r == 0 && tls->certificate)

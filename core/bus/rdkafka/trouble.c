@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "base/err.h"
+
 static const struct rd_code {
     rd_kafka_resp_err_t rd;
     int code;
@@ -63,7 +65,7 @@ int fg_rd_error(struct fg_error *err, rd_kafka_resp_err_t rd, const char *what, 
     unsigned flags;
     int code = fg_rd_code(rd, &flags);
 
-    return fg_error_set(err, code, flags, "%s: %s", what, text && *text ? text : rd_kafka_err2str(rd));
+    return fg_raise(fg_error_set(err, code, flags, "%s: %s", what, text && *text ? text : rd_kafka_err2str(rd)));
 }
 
 /*
