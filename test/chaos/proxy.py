@@ -5,16 +5,18 @@ import random
 import socket
 import struct
 import threading
+import time
 from dataclasses import dataclass, replace
 
 CHUNK = 16 << 10
+LINE_CHUNKS = 256  # under way in one direction, at most
 HOLD_POLL_S = 0.02  # how often what is held back looks whether it may go on
 
 
 @dataclass(frozen=True)
 class Toxic:
     """What is done to the bytes; all of it may be at once."""
-    latency: float = 0.0    # seconds, before each piece goes on
+    latency: float = 0.0    # seconds that each piece is under way
     jitter: float = 0.0     # and up to so many more, at random
     rate: float = 0.0       # bytes a second in each direction; 0: as fast as it goes
     hole: str = ""          # "both", "up" (towards the server) or "down": nothing goes on in that direction
@@ -126,9 +128,33 @@ class Proxy:
                     _abort(end)
 
     async def _carry(self, reader, writer, direction):
-        passed = 0
+        line = asyncio.Queue(LINE_CHUNKS)
+        ends = [asyncio.ensure_future(self._take_in(reader, line)),
+                asyncio.ensure_future(self._give_out(line, writer, direction))]
+        try:
+            await asyncio.gather(*ends)
+        finally:
+            for end in ends:
+                end.cancel()
+
+    async def _take_in(self, reader, line):
+        """What comes is due at the other end after the latency: it delays, and takes nothing off the throughput."""
+        due, free = 0.0, 0.0
         while True:
             data = await reader.read(self._toxic.slice or CHUNK)
+            toxic, now = self._toxic, time.monotonic()
+            free = max(free, now) + (len(data) / toxic.rate if toxic.rate else 0.0)
+            due = max(due, free + toxic.latency + toxic.jitter * self._rng.random())
+            await line.put((due, data))
+            if not data:
+                return
+
+    async def _give_out(self, line, writer, direction):
+        passed = 0
+        while True:
+            due, data = await line.get()
+            if (left := due - time.monotonic()) > 0:
+                await asyncio.sleep(left)
             while self._toxic.hole in ("both", direction):
                 await asyncio.sleep(HOLD_POLL_S)
             toxic = self._toxic
@@ -136,11 +162,6 @@ class Proxy:
                 await asyncio.sleep(toxic.slow_close)
                 writer.write_eof()
                 return
-            delay = toxic.latency + toxic.jitter * self._rng.random()
-            if toxic.rate:
-                delay += len(data) / toxic.rate
-            if delay:
-                await asyncio.sleep(delay)
             passed += len(data)
             if direction == "down" and toxic.cut and passed > toxic.cut:
                 writer.write(data[:-1])
