@@ -29,10 +29,9 @@ enum fg_option_type {
 };
 
 enum fg_option_flags {
-    FG_OPTION_REQUIRED = 1,   /* absent is an error */
-    FG_OPTION_SECRET = 2,     /* the value is never shown; STRING only */
-    FG_OPTION_RELOADABLE = 4, /* a change needs no new instance */
-    FG_OPTION_ABSENT_DEFAULTS = 8, /* GROUP: where absent, a struct of the members' defaults instead of NULL */
+    FG_OPTION_REQUIRED = 1,        /* absent is an error */
+    FG_OPTION_SECRET = 2,          /* the value is never shown; STRING only */
+    FG_OPTION_ABSENT_DEFAULTS = 4, /* GROUP: where absent, a struct of the members' defaults instead of NULL */
 };
 
 struct fg_secret; /* opaque; lent by fg_secret_get() in host.h */
