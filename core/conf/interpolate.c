@@ -47,13 +47,22 @@ static bool is_name(struct fg_slice s)
     return s.len > 0;
 }
 
+/* Borrowed from the environment; NULL: not set. */
+static const char *environment(struct fg_slice name)
+{
+    char *key = fg_slice_dup(name);
+    const char *value = getenv(key);
+
+    free(key);
+    return value;
+}
+
 /* body: NAME or NAME:-default */
 static void replace_env(struct work *w, struct fg_slice body)
 {
     ptrdiff_t split = fg_slice_find(body, fg_slice_of(":-"));
     struct fg_slice name = split < 0 ? body : fg_slice_sub(body, 0, (size_t)split);
     char shown[FG_CONF_SHOWN_MAX];
-    _cleanup_free_ char *key = NULL;
     const char *value;
 
     if (w->file)
@@ -63,15 +72,14 @@ static void replace_env(struct work *w, struct fg_slice body)
              fg_conf_show(name, shown));
         return;
     }
-    key = fg_slice_dup(name);
-    value = getenv(key);
+    value = environment(name);
     if (split >= 0 && (!value || !*value)) {
         fg_buf_add_slice(w->out, fg_slice_sub(body, (size_t)split + 2, body.len));
         return;
     }
     if (!value) {
-        tell(w, "the environment variable %s is not set: set it, or give a default by ${env:%s:-default}",
-             fg_conf_show(name, shown), key);
+        tell(w, "the environment variable %s is not set: set it, or give a default by ${env:%.*s:-default}",
+             fg_conf_show(name, shown), (int)name.len, name.ptr);
         return;
     }
     if (!fg_utf8_valid(fg_slice_of(value))) {
