@@ -436,18 +436,34 @@ static void *outage_main(void *arg)
     return NULL;
 }
 
+/* A broker that is killed may forget a commit that it had decided on: its offsets are held for ever then. */
+static void end_what_was_forgotten(struct bed *b)
+{
+    const char *topic = b->to;
+    const struct fg_bus_producer_config config = {
+        .transactional_id = b->to, .transaction_timeout_ms = 5000, .topics = &topic, .n_topics = 1,
+        .after_abort = true, .group = b->from, .group_topic = b->from };
+
+    print_message("offsets are held\n");
+    writer_close(&b->out);
+    writer_begin_as(&b->out, &b->w, b->behind, &config);
+    until_ms(&b->w, 120000, b->out.ready);
+}
+
 /* Asks until there is an answer: a coordinator that has just come back has none at first. */
 static int64_t committed_at_last(struct bed *b)
 {
     struct fg_bus_position at = { .topic = b->from };
-    struct answer a;
 
-    do {
-        a = (struct answer){ 0 };
+    for (;;) {
+        struct answer a = { 0 };
         b->w.bus->ops->consumer_committed(b->in.consumer, &at, 1, on_positions, &a);
         until_ms(&b->w, 120000, a.come);
-    } while (a.err.code);
-    return a.offset;
+        if (!a.err.code)
+            return a.offset;
+        if (a.err.code == FG_E_FENCED)
+            end_what_was_forgotten(b);
+    }
 }
 
 /* Publishes what is next, until it counts or not; returns what is next now. */
@@ -494,6 +510,8 @@ static void test_an_outage_of_the_broker_while_publishing(void **state)
     unsigned outcomes[3] = { 0 };
     int64_t next = 1, goal = INT64_MAX;
 
+    /* else a new assignment would ask for offsets, and wait for those that are held, and all behind it */
+    b->in.start = FG_BUS_BEGINNING;
     while (next < 20)
         next = work(b, next, outcomes);
     assert_int_equal(pthread_create(&o.thread, NULL, outage_main, &o), 0);
