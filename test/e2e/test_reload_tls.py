@@ -126,19 +126,25 @@ def address(text):
     return host, int(port)
 
 
+def forge_behind_tls(fragua, kafka, port, servers, folder):
+    """(a Forge that reaches `servers` by mutual TLS, the folder of its authorities, that of its user)."""
+    forge = Forge(fragua, kafka, port, ["main"])
+    authorities, user = folder / "ca", folder / "user"
+    authorities.mkdir()
+    put(authorities / "ca.crt", kafka.tls / "ca" / "ca.crt")
+    mount(user, "1", kafka.tls / "client")
+    forge.config["kafka"] = {"bootstrap.servers": servers, "tls": {
+        "ca": str(authorities), "certificate": str(user / "user.crt"), "key": str(user / "user.key")}}
+    forge.config["reload"].update(watch=True, settle="100ms")
+    return forge, authorities, user
+
+
 def test_certificates_are_rotated_without_a_failed_batch(fragua, kafka, free_port, others, tmp_path):
     old, new = serial_of(kafka.tls / "client" / "user.crt"), serial_of(others / "client" / "user.crt")
     door = Door(address(kafka.detour)[1], address(kafka.detour_to),
                 [kafka.tls / "ca" / "ca.crt", others / "ca" / "ca.crt"], kafka.tls / "broker")
-    forge = Forge(fragua, kafka, free_port(), ["main"])
-    authorities, user = tmp_path / "ca", tmp_path / "user"
-    authorities.mkdir()
-    put(authorities / "ca.crt", kafka.tls / "ca" / "ca.crt")
-    mount(user, "1", kafka.tls / "client")
+    forge, authorities, user = forge_behind_tls(fragua, kafka, free_port(), kafka.detour, tmp_path)
     try:
-        forge.config["kafka"] = {"bootstrap.servers": kafka.detour, "tls": {
-            "ca": str(authorities), "certificate": str(user / "user.crt"), "key": str(user / "user.key")}}
-        forge.config["reload"].update(watch=True, settle="100ms")
         forge.start()
         assert forge.flow() == {"1/a"} and door.serials == {old}
 
@@ -208,15 +214,8 @@ def test_certificates_are_rotated_on_a_brokers_own_listener(fragua, kafka_bed, f
     both = kafka.folder / "both.crt"
     both.write_bytes((kafka.tls / "ca" / "ca.crt").read_bytes() + (others / "ca" / "ca.crt").read_bytes())
     assert admits(kafka, kafka.tls) and not admits(kafka, others)
-    forge = Forge(fragua, kafka, free_port(), ["main"])
-    authorities, user = tmp_path / "ca", tmp_path / "user"
-    authorities.mkdir()
-    put(authorities / "ca.crt", kafka.tls / "ca" / "ca.crt")
-    mount(user, "1", kafka.tls / "client")
+    forge, authorities, user = forge_behind_tls(fragua, kafka, free_port(), kafka.ssl, tmp_path)
     try:
-        forge.config["kafka"] = {"bootstrap.servers": kafka.ssl, "tls": {
-            "ca": str(authorities), "certificate": str(user / "user.crt"), "key": str(user / "user.key")}}
-        forge.config["reload"].update(watch=True, settle="100ms")
         forge.start()
         assert forge.flow() == {"1/a"}
 
