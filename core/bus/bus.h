@@ -20,7 +20,6 @@
 
 #define FG_BUS_BEGINNING (-2) /* offsets with a meaning of their own */
 #define FG_BUS_END (-1)
-#define FG_BUS_COMMITTED (-1000)                 /* the group's committed offset; none: the policy of the consumer */
 #define FG_BUS_TAIL(n) ((int64_t)(-2000) - (n))  /* n records before the end; n >= 1 */
 #define FG_BUS_SINCE(ms) (INT64_MIN + (ms))      /* the first record of this Unix time or later; none: the end */
 
@@ -71,7 +70,6 @@ struct fg_bus_consumer_config {
      */
     const char *const *topics;
     size_t n_topics;
-    bool start_at_end;          /* a partition without committed offset starts at its end instead of its beginning */
     bool want_end;              /* call end() */
     bool passing;               /* messages are looked at within message() and freed there: none needs to be a copy */
     size_t queue_bytes_max;     /* fetched ahead, at most; 0: 4 MiB, or 16 where a library needs it to be quick */
@@ -80,7 +78,10 @@ struct fg_bus_consumer_config {
 
 /* What the callbacks are given is borrowed for the call, but for a message. All within the bus's turn of the loop. */
 struct fg_bus_consumer_events {
-    /* These partitions are the whole assignment now. Answer by consumer_assign(), now or later. */
+    /*
+     * These partitions are the whole assignment now. Answer by consumer_assign(), now or later: where reading begins
+     * (the group's committed offsets, by consumer_committed()) is the caller's to decide, so their offsets are unknown.
+     */
     void (*assigned)(void *arg, const struct fg_bus_position *partitions, size_t n);
     /*
      * The assignment ends. Answer by consumer_unassign() after the last commit for it; until then the group waits,

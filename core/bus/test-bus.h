@@ -90,8 +90,9 @@ struct reader {
     size_t n, cap;
     bool keep_none;        /* count only */
     size_t pause_at;       /* pause when so many have come; 0: never */
-    int64_t start;         /* where an assignment begins; FG_BUS_COMMITTED by default */
+    int64_t start;         /* where an assignment begins; 0: where the group is, else at the beginning */
     unsigned assignments, revocations;
+    unsigned asked; /* questions for the group's offsets without an answer yet */
     bool lost;
     bool hold_revoke, hold_assign; /* do not answer revoked(), assigned() */
     struct fg_bus_position parts[READER_PARTITIONS]; /* topics borrowed from the test */
@@ -103,6 +104,37 @@ struct reader {
     const char *topic;
 };
 
+static inline void reader_ask(struct reader *r);
+
+static inline void reader_begin(struct reader *r)
+{
+    if (!r->hold_assign)
+        r->w->bus->ops->consumer_assign(r->consumer, r->parts, r->n_parts);
+    r->assignments++;
+}
+
+static inline void reader_answered(void *arg, const struct fg_bus_position *positions, size_t n,
+                                   const struct fg_error *err)
+{
+    struct reader *r = arg;
+
+    if (--r->asked > 0 || r->n_parts == 0 || (err && err->code == FG_E_CANCELLED))
+        return;
+    if (err) {
+        reader_ask(r);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        r->parts[i].offset = positions[i].offset >= 0 ? positions[i].offset : FG_BUS_BEGINNING;
+    reader_begin(r);
+}
+
+static inline void reader_ask(struct reader *r)
+{
+    r->asked++;
+    r->w->bus->ops->consumer_committed(r->consumer, r->parts, r->n_parts, reader_answered, r);
+}
+
 static inline void reader_assigned(void *arg, const struct fg_bus_position *partitions, size_t n)
 {
     struct reader *r = arg;
@@ -111,9 +143,10 @@ static inline void reader_assigned(void *arg, const struct fg_bus_position *part
     for (size_t i = 0; i < n; i++)
         r->parts[i] = (struct fg_bus_position){ .topic = r->topic, .partition = partitions[i].partition,
                                                  .offset = r->start };
-    if (!r->hold_assign)
-        r->w->bus->ops->consumer_assign(r->consumer, r->parts, n);
-    r->assignments++;
+    if (r->hold_assign || r->start)
+        reader_begin(r);
+    else
+        reader_ask(r);
 }
 
 static inline void reader_revoked(void *arg, const struct fg_bus_position *partitions, size_t n, bool lost)
@@ -123,6 +156,7 @@ static inline void reader_revoked(void *arg, const struct fg_bus_position *parti
     (void)partitions, (void)n;
     r->revocations++;
     r->lost = lost;
+    r->n_parts = 0;
     if (!r->hold_revoke)
         r->w->bus->ops->consumer_unassign(r->consumer);
 }
@@ -179,8 +213,6 @@ static inline void reader_open(struct reader *r, struct world *w, const char *gr
 
     r->w = w;
     r->topic = topic;
-    if (r->start == 0)
-        r->start = FG_BUS_COMMITTED;
     for (size_t i = 0; i < READER_PARTITIONS; i++)
         r->end[i] = -1;
     if (fg_bus_consumer_open(w->bus, &config, &reader_events, r, &r->consumer, &err) < 0)

@@ -8,7 +8,6 @@ static void consumer_config(struct fg_pipeline *p, struct fg_bus_consumer_config
 {
     ret->topics = p->c.topics;
     ret->n_topics = p->c.n_topics;
-    ret->start_at_end = p->c.start_at_end;
 }
 
 static void rewind_to_restart(struct fg_pipeline *p)

@@ -168,7 +168,6 @@ int model_consumer_open(struct fg_bus *bus, const struct fg_bus_consumer_config 
     c->events = *events;
     c->arg = arg;
     c->want_end = config->want_end;
-    c->start_at_end = config->start_at_end;
     c->group = config->group ? model_group(c->model, config->group) : NULL;
     fg_assert(config->n_topics <= MODEL_TOPICS_MAX);
     for (size_t i = 0; i < config->n_topics && c->group; i++) {
@@ -189,16 +188,12 @@ int model_consumer_open(struct fg_bus *bus, const struct fg_bus_consumer_config 
     return 0;
 }
 
-static size_t start_of(struct fg_bus_consumer *c, struct model_topic *topic, const struct fg_bus_position *at)
+static size_t start_of(const struct model_topic *topic, const struct fg_bus_position *at)
 {
     const struct model_partition *partition = &topic->partitions[at->partition];
     int64_t offset = at->offset;
 
-    if (offset == FG_BUS_COMMITTED) {
-        offset = c->group ? model_committed(c->model, c->group->name, topic->name, at->partition) : FG_BUS_UNKNOWN;
-        if (offset < 0)
-            offset = c->start_at_end ? FG_BUS_END : FG_BUS_BEGINNING;
-    }
+    fg_assert(offset != FG_BUS_UNKNOWN);
     if (offset == FG_BUS_END)
         return partition->n;
     if (offset <= FG_BUS_TAIL(1) && offset > FG_BUS_TAIL(1) - (int64_t)partition->n)
@@ -220,7 +215,7 @@ void model_consumer_assign(struct fg_bus_consumer *c, const struct fg_bus_positi
         c->positions[i] = (struct model_position){
             .topic = topic,
             .partition = positions[i].partition,
-            .next = start_of(c, topic, &positions[i]),
+            .next = start_of(topic, &positions[i]),
         };
     }
     poll_soon(c);
@@ -251,7 +246,7 @@ void model_consumer_rewind(struct fg_bus_consumer *c, const struct fg_bus_positi
             if (at->partition != positions[i].partition || strcmp(at->topic->name, positions[i].topic) != 0)
                 continue;
             *at = (struct model_position){
-                .topic = at->topic, .partition = at->partition, .next = start_of(c, at->topic, &positions[i])};
+                .topic = at->topic, .partition = at->partition, .next = start_of(at->topic, &positions[i])};
         }
     poll_soon(c);
 }

@@ -25,7 +25,7 @@ struct fg_bus_consumer {
     struct model_group *group; /* NULL: none */
     struct model_topic *topics[MODEL_TOPICS_MAX];
     size_t n_topics;
-    bool want_end, closed, paused, polling, troubled, start_at_end;
+    bool want_end, closed, paused, polling, troubled;
     enum model_member state;
     struct model_membership self; /* as of the last answer of the coordinator */
     unsigned round;               /* of joining */

@@ -39,6 +39,18 @@ struct bed {
     struct peer peers[CLIENTS];
 };
 
+/* Reads from where the group is. */
+static void begin(void *arg, const struct fg_bus_position *positions, size_t n, const struct fg_error *err)
+{
+    struct peer *peer = arg;
+
+    if (err || n != peer->n_given)
+        return; /* closed, or assigned anew meanwhile */
+    for (size_t i = 0; i < n; i++)
+        peer->given[i].offset = positions[i].offset >= 0 ? positions[i].offset : FG_BUS_BEGINNING;
+    peer->client.bus.ops->consumer_assign(peer->consumer, peer->given, n);
+}
+
 static void assigned(void *arg, const struct fg_bus_position *partitions, size_t n)
 {
     struct peer *peer = arg;
@@ -47,9 +59,7 @@ static void assigned(void *arg, const struct fg_bus_position *partitions, size_t
     memcpy(peer->given, partitions, n * sizeof(*partitions));
     peer->n_given = n;
     peer->n_assigned++;
-    for (size_t i = 0; i < n; i++)
-        peer->given[i].offset = FG_BUS_COMMITTED;
-    peer->client.bus.ops->consumer_assign(peer->consumer, peer->given, n);
+    peer->client.bus.ops->consumer_committed(peer->consumer, peer->given, n, begin, peer);
 }
 
 static void revoked(void *arg, const struct fg_bus_position *partitions, size_t n, bool lost)

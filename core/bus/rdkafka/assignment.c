@@ -10,7 +10,7 @@
 #include "base/mem.h"
 #include "bus/rdkafka/rdkafka-private.h"
 
-#define LOOKUP_TIMEOUT_MS 1000 /* of one try to learn committed offsets; tried until it works or nobody wants it */
+#define LOOKUP_TIMEOUT_MS 1000 /* of one try to learn offsets by time; tried until it works or nobody wants them */
 
 #define FORWARD_TICKS 3 /* ticks after a change on which the partitions are forwarded once more */
 
@@ -74,29 +74,6 @@ static bool is_wanted(const struct assign_job *job)
     return atomic_load(&job->c->epoch) == job->epoch;
 }
 
-/* Brokers that began with this process and that nobody has committed to begin at 0: they need not be asked. */
-static int64_t beginning(struct fg_bus_consumer *c)
-{
-    return c->solo && !atomic_load(&c->bus->committed) ? 0 : FG_BUS_BEGINNING;
-}
-
-static rd_kafka_topic_partition_list_t *to_look_up(struct fg_bus_consumer *c, rd_kafka_topic_partition_list_t *list)
-{
-    rd_kafka_topic_partition_list_t *ask = rd_kafka_topic_partition_list_new(list->cnt + 1);
-
-    for (int i = 0; i < list->cnt; i++) {
-        rd_kafka_topic_partition_t *tp = &list->elems[i];
-        if (tp->offset == FG_BUS_BEGINNING)
-            tp->offset = beginning(c);
-        if (tp->offset != FG_BUS_COMMITTED)
-            continue;
-        tp->offset = c->start_at_end ? FG_BUS_END : beginning(c);
-        if (c->grouped)
-            rd_kafka_topic_partition_list_add(ask, tp->topic, tp->partition);
-    }
-    return ask;
-}
-
 static bool has_error(const rd_kafka_topic_partition_list_t *list)
 {
     for (int i = 0; i < list->cnt; i++)
@@ -131,6 +108,12 @@ static bool find_times(struct fg_bus_consumer *c, rd_kafka_topic_partition_list_
     return all;
 }
 
+/* Brokers that began with this process and that nobody has committed to begin at 0: they need not be asked. */
+static bool is_untouched(struct fg_bus_consumer *c)
+{
+    return c->solo && !atomic_load(&c->bus->committed);
+}
+
 /*
  * Where partitions begin. librdkafka would ask by itself, and again only half a second later if it does not know the
  * partition's broker yet. What is not answered is left to it, so that one partition without leader holds up no other.
@@ -138,6 +121,10 @@ static bool find_times(struct fg_bus_consumer *c, rd_kafka_topic_partition_list_
 static void find_beginnings(struct fg_bus_consumer *c, rd_kafka_topic_partition_list_t *list)
 {
     rd_kafka_topic_partition_list_t *ask = rd_kafka_topic_partition_list_new(list->cnt + 1);
+
+    for (int i = 0; i < list->cnt && is_untouched(c); i++)
+        if (list->elems[i].offset == FG_BUS_BEGINNING)
+            list->elems[i].offset = 0;
 
     for (int i = 0; i < list->cnt; i++)
         if (list->elems[i].offset == FG_BUS_BEGINNING) /* which means the same where brokers expect a time */
@@ -151,37 +138,16 @@ static void find_beginnings(struct fg_bus_consumer *c, rd_kafka_topic_partition_
     rd_kafka_topic_partition_list_destroy(ask);
 }
 
-/*
- * auto.offset.reset is "error", so that offsets lost by retention are told. A partition without a committed offset is
- * no such loss: it starts where the consumer's policy says, and that is decided here.
- */
+/* Places become offsets. false: nobody wants them any more. */
 static bool look_up(struct assign_job *job)
 {
     struct fg_bus_consumer *c = job->c;
-    rd_kafka_topic_partition_list_t *ask = to_look_up(c, job->list);
     struct timespec wait = {.tv_nsec = 100 * 1000 * 1000};
-    rd_kafka_resp_err_t rd;
 
     while (is_wanted(job) && !find_times(c, job->list)) {
         fg_lane_nudge_loop(&c->lane);
         (void)nanosleep(&wait, NULL);
     }
-    while (ask->cnt > 0 && is_wanted(job)) {
-        rd = fg_rd_committed(c, ask, LOOKUP_TIMEOUT_MS);
-        if (!rd && !has_error(ask))
-            break;
-        if (rd == RD_KAFKA_RESP_ERR__TIMED_OUT || rd == RD_KAFKA_RESP_ERR__TRANSPORT)
-            fg_trouble_hint(&c->trouble, rd, "no answer to the question for committed offsets", false);
-        fg_lane_nudge_loop(&c->lane);
-        (void)nanosleep(&wait, NULL);
-    }
-    for (int i = 0; i < ask->cnt; i++) {
-        rd_kafka_topic_partition_t *tp =
-            rd_kafka_topic_partition_list_find(job->list, ask->elems[i].topic, ask->elems[i].partition);
-        if (ask->elems[i].offset >= 0)
-            tp->offset = ask->elems[i].offset;
-    }
-    rd_kafka_topic_partition_list_destroy(ask);
     if (is_wanted(job))
         find_beginnings(c, job->list);
     return is_wanted(job);

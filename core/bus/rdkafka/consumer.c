@@ -160,7 +160,6 @@ static void take_config(struct fg_bus_consumer *c, const struct fg_bus_consumer_
     c->name = fg_strdup(config->group ? config->group : "reader");
     c->grouped = config->group != NULL;
     c->solo = c->grouped && c->bus->base.traits.solo;
-    c->start_at_end = config->start_at_end;
     c->passing = config->passing;
     c->n_topics = c->grouped ? config->n_topics : 0;
     c->topics = fg_calloc(c->n_topics + 1, sizeof(*c->topics));

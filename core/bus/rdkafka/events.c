@@ -96,8 +96,6 @@ void fg_rd_consumer_assigned(struct fg_bus_consumer *c, const rd_kafka_topic_par
 {
     struct fg_bus_position *positions = fg_rd_positions(list);
 
-    for (int i = 0; i < list->cnt; i++)
-        positions[i].offset = FG_BUS_COMMITTED;
     c->revoking = false;
     fg_trouble_state(&c->trouble, NULL);
     c->events.assigned(c->arg, positions, (size_t)list->cnt);

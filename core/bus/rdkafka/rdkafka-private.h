@@ -83,7 +83,7 @@ struct fg_bus_consumer {
     rd_kafka_t *rk;
     rd_kafka_queue_t *control, *data;
     char *name; /* owned: the group, or "reader"; for metrics and log */
-    bool grouped, solo, start_at_end, passing;
+    bool grouped, solo, passing;
     char **topics; /* owned array of n_topics */
     size_t n_topics;
 
