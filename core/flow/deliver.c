@@ -163,11 +163,12 @@ static void bad_answer(struct fg_pipeline *p, size_t i, const char *what)
 void fg_delivery_done(struct fg_delivery *delivery, size_t i, struct fg_record **results, size_t n_results,
                       const struct fg_error *err)
 {
-    struct fg_pipeline *p = delivery->p;
+    struct fg_pipeline *p;
     struct fg_item *item;
     bool ok = !err || err->code == FG_E_NONE, out;
 
     fg_assert(delivery->magic == DELIVERY_MAGIC);
+    p = delivery->p;
     item = i < delivery->n ? delivery->entries[i].item : NULL;
     if (!item || !ok || n_results == 0) {
         for (size_t k = 0; k < n_results; k++)

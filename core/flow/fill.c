@@ -111,10 +111,12 @@ static void take_over(struct fg_pipeline *p, struct fg_batch *fill)
 
 void fg_batch_submit(struct fg_batch *batch)
 {
-    struct fg_pipeline *p = batch->p;
-    bool empty = batch->n == 0 && fg_list_empty(&batch->moves);
+    struct fg_pipeline *p;
+    bool empty;
 
     fg_assert(batch->magic == FG_BATCH_MAGIC);
+    p = batch->p;
+    empty = batch->n == 0 && fg_list_empty(&batch->moves);
     if (p) {
         if (batch->voided || !fg_flow_accepts(p))
             p->resync = true; /* it believes that this counts: say again where to go on */
@@ -140,9 +142,10 @@ static void source_trouble(struct fg_pipeline *p, const struct fg_error *err)
 
 void fg_batch_cancel(struct fg_batch *batch, const struct fg_error *err)
 {
-    struct fg_pipeline *p = batch->p;
+    struct fg_pipeline *p;
 
     fg_assert(batch->magic == FG_BATCH_MAGIC);
+    p = batch->p;
     if (p) {
         if (err)
             source_trouble(p, err);
