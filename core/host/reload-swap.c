@@ -241,22 +241,28 @@ static void begin_pipelines(struct fg_reload_run *run)
         pipelines_done(run);
 }
 
-static void nothing(void *arg)
+static unsigned workers_wanted(const struct fg_process *p)
 {
-    (void)arg;
+    return fg_env_uv_workers((unsigned)p->config->limits.workers);
+}
+
+static void resize_workers(struct fg_process *p);
+
+/* What was asked for while others still left, which takes as long as the work that they have. */
+static void workers_resized(void *arg)
+{
+    struct fg_process *p = arg;
+
+    if (!p->stopping && p->env->n_workers != workers_wanted(p))
+        resize_workers(p);
 }
 
 /* After the swap: every transform has instances for the workers there were and for those there will be. */
-static void swap_workers(struct fg_reload_run *run)
+static void resize_workers(struct fg_process *p)
 {
-    struct fg_process *p = run->reload->process;
-    unsigned workers = fg_env_uv_workers((unsigned)run->next->limits.workers);
     struct fg_error err = FG_ERROR_NULL;
 
-    /* also to the number there is: it may be about to become another, by the reload before */
-    if (p->stopping)
-        return;
-    if (fg_env_uv_resize(p->env, workers, nothing, NULL, &err) < 0)
+    if (fg_env_uv_resize(p->env, workers_wanted(p), workers_resized, p, &err) < 0 && err.code != FG_E_UNAVAILABLE)
         fg_log_error(&p->logger, FG_LOG_WARN, "reload: the number of workers stays as it is", &err);
 }
 
@@ -267,7 +273,9 @@ static void pipelines_done(struct fg_reload_run *run)
     struct fg_kafka *kafka = run->kafka_before;
 
     run->kafka_before = NULL;
-    swap_workers(run);
+    /* also to the number there is: it may be about to become another, by the reload before */
+    if (!p->stopping)
+        resize_workers(p);
     if (run->err.code && !run->back && !p->stopping) {
         fg_reload_back(reload, fg_config_ref(run->old), kafka);
         fg_reload_end(run, FG_RELOAD_ROLLED_BACK);

@@ -9,6 +9,8 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -338,6 +340,62 @@ static void what_is_asked_for_meanwhile_becomes_one_more_run(void **state)
     (void)uv_run(&bed.loop, UV_RUN_ONCE); /* it is under way */
     put_file(&bed, KAFKA "pipelines:\n" IN("last") OUT);
     for (unsigned i = 0; i < 100; i++)
+struct gate {
+    struct fg_work work; /* first */
+    atomic_bool entered, open;
+    bool done;
+};
+
+static void pass_gate(struct fg_work *work, unsigned worker)
+{
+    struct gate *gate = (struct gate *)work;
+
+    atomic_store(&gate->entered, true);
+    while (!atomic_load(&gate->open))
+        (void)sched_yield();
+}
+
+static void gate_passed(struct fg_work *work)
+{
+    ((struct gate *)work)->done = true;
+}
+
+/* Two workers are each in one of them when this returns. */
+static void enter_gates(struct bed *bed, struct gate gates[2])
+{
+    struct fg_env *env = fg_process_env(bed->process);
+
+    for (int i = 0; i < 2; i++) {
+        gates[i] = (struct gate){ .work = { .run = pass_gate, .done = gate_passed } };
+        env->ops->submit(env, &gates[i].work);
+    }
+    while (!atomic_load(&gates[0].entered) || !atomic_load(&gates[1].entered))
+        (void)uv_run(&bed->loop, UV_RUN_NOWAIT);
+}
+
+static void leave_gates(struct bed *bed, struct gate gates[2])
+{
+    for (int i = 0; i < 2; i++)
+        atomic_store(&gates[i].open, true);
+    while (!gates[0].done || !gates[1].done)
+        (void)uv_run(&bed->loop, UV_RUN_ONCE);
+}
+
+static void workers_asked_for_while_others_leave_come_after_them(void **state)
+{
+    struct bed bed;
+    struct gate gates[2];
+
+    bed_init(&bed, KAFKA "limits: {workers: 2}\npipelines:\n" OUT);
+    enter_gates(&bed, gates);
+    assert_string_equal(reload(&bed, KAFKA "limits: {workers: 1}\npipelines:\n" OUT), "done");
+    assert_string_equal(reload(&bed, KAFKA "limits: {workers: 2}\npipelines:\n" OUT), "done");
+    leave_gates(&bed, gates);
+    enter_gates(&bed, gates);
+    leave_gates(&bed, gates);
+    bed_deinit(&bed);
+}
+
         assert_int_equal(
             fg_process_reload(bed.process, i % 2 ? FG_RELOAD_API : FG_RELOAD_SIGNAL, told, &bed, &bed.err), 0);
     run_until_told(&bed, 101);
@@ -441,4 +499,5 @@ int main(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "validate") == 0)
         return puts("{\"faults\":[],\"plugins\":[]}") < 0;
     return cmocka_run_group_tests_name("host reload", tests, NULL, NULL);
+        cmocka_unit_test(workers_asked_for_while_others_leave_come_after_them),
 }
