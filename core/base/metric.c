@@ -36,6 +36,9 @@ static const struct bucket buckets[] = {
 
 struct fg_metric {
     enum fg_metric_type type;
+    struct family *family;   /* borrowed; NULL: it cannot be shown */
+    bool kept;               /* as long as the registry */
+    size_t n_scopes;         /* that hold it */
     char *labels;            /* owned: `a="b",c="d"`, "" without any */
     _Atomic uint64_t value;  /* a double's bits; histograms: the sum */
     _Atomic uint64_t *counts; /* histograms: owned, BUCKETS + 1 of them, the last one for what is larger; else NULL */
@@ -45,6 +48,12 @@ struct family {
     char *name, *help; /* owned */
     enum fg_metric_type type;
     struct fg_metric **series; /* owned, sorted by labels */
+    size_t len, cap;
+};
+
+struct fg_metric_scope {
+    struct fg_metrics *metrics; /* borrowed */
+    struct fg_metric **series;  /* owned array of len borrowed ones, each once */
     size_t len, cap;
 };
 
@@ -172,31 +181,43 @@ static struct family *find_family(struct fg_metrics *metrics, const struct fg_me
     return family;
 }
 
+/* Where the series is, or belongs. */
+static size_t place_of(const struct family *family, const char *labels, bool *ret_there)
+{
+    size_t low = 0, high = family->len;
+
+    *ret_there = false;
+    while (low < high && !*ret_there) {
+        size_t middle = (low + high) / 2;
+        int order = strcmp(labels, family->series[middle]->labels);
+        *ret_there = order == 0;
+        if (order > 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return high;
+}
+
 /* Takes over labels. NULL: there is room for no more. */
 static struct fg_metric *find_series(struct fg_metrics *metrics, struct family *family, char *labels)
 {
-    size_t low = 0, high = family->len;
     struct fg_metric *metric;
+    bool there;
+    size_t at = place_of(family, labels, &there);
 
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        int order = strcmp(labels, family->series[middle]->labels);
-        if (order == 0) {
-            free(labels);
-            return family->series[middle];
-        }
-        if (order < 0)
-            high = middle;
-        else
-            low = middle + 1;
+    if (there) {
+        free(labels);
+        return family->series[at];
     }
     if (metrics->n_series >= SERIES_MAX) {
         free(labels);
         return NULL;
     }
     metric = metric_new(family->type, labels);
-    family->series = (struct fg_metric **)open_gap((void **)family->series, family->len, &family->cap, low);
-    family->series[low] = metric;
+    metric->family = family;
+    family->series = (struct fg_metric **)open_gap((void **)family->series, family->len, &family->cap, at);
+    family->series[at] = metric;
     family->len++;
     metrics->n_series++;
     return metric;
@@ -233,8 +254,19 @@ static char *write_labels(const struct fg_label *labels, size_t n)
     return out.len ? fg_buf_steal(&out, NULL) : copy_text("");
 }
 
-struct fg_metric *fg_metric_get(struct fg_metrics *metrics, const struct fg_metric_decl *decl,
-                                const struct fg_label *labels, size_t n)
+static void hold(struct fg_metric_scope *scope, struct fg_metric *metric)
+{
+    for (size_t i = 0; i < scope->len; i++)
+        if (scope->series[i] == metric)
+            return;
+    scope->series = (struct fg_metric **)open_gap((void **)scope->series, scope->len, &scope->cap, scope->len);
+    scope->series[scope->len++] = metric;
+    metric->n_scopes++;
+}
+
+/* @scope: NULL: kept */
+static struct fg_metric *get(struct fg_metrics *metrics, struct fg_metric_scope *scope,
+                             const struct fg_metric_decl *decl, const struct fg_label *labels, size_t n)
 {
     struct fg_metric *metric = NULL;
     struct family *family;
@@ -250,8 +282,60 @@ struct fg_metric *fg_metric_get(struct fg_metrics *metrics, const struct fg_metr
         metric = find_series(metrics, family, text);
     else
         free(text);
+    if (metric && scope)
+        hold(scope, metric);
+    else if (metric)
+        metric->kept = true;
     (void)pthread_mutex_unlock(&metrics->lock);
     return metric ? metric : metrics->unseen[decl->type];
+}
+
+struct fg_metric *fg_metric_get(struct fg_metrics *metrics, const struct fg_metric_decl *decl,
+                                const struct fg_label *labels, size_t n)
+{
+    return get(metrics, NULL, decl, labels, n);
+}
+
+struct fg_metric *fg_metric_scope_get(struct fg_metric_scope *scope, const struct fg_metric_decl *decl,
+                                      const struct fg_label *labels, size_t n)
+{
+    return get(scope->metrics, scope, decl, labels, n);
+}
+
+struct fg_metric_scope *fg_metric_scope_new(struct fg_metrics *metrics)
+{
+    struct fg_metric_scope *scope = fg_calloc(1, sizeof(*scope));
+
+    scope->metrics = metrics;
+    return scope;
+}
+
+/* Its family stays, for the next one. */
+static void remove_series(struct fg_metrics *metrics, struct fg_metric *metric)
+{
+    struct family *family = metric->family;
+    bool there;
+    size_t at = place_of(family, metric->labels, &there);
+
+    fg_assert(there);
+    family->len--;
+    memmove(&family->series[at], &family->series[at + 1], (family->len - at) * sizeof(*family->series));
+    metrics->n_series--;
+    metric_free(metric);
+}
+
+struct fg_metric_scope *fg_metric_scope_free(struct fg_metric_scope *scope)
+{
+    if (!scope)
+        return NULL;
+    (void)pthread_mutex_lock(&scope->metrics->lock);
+    for (size_t i = 0; i < scope->len; i++)
+        if (--scope->series[i]->n_scopes == 0 && !scope->series[i]->kept)
+            remove_series(scope->metrics, scope->series[i]);
+    (void)pthread_mutex_unlock(&scope->metrics->lock);
+    free(scope->series);
+    free(scope);
+    return NULL;
 }
 
 static void add_bits(_Atomic uint64_t *place, double value)
@@ -360,6 +444,7 @@ void fg_metrics_write(struct fg_metrics *metrics, fg_write_cb write, void *arg)
 
     (void)pthread_mutex_lock(&metrics->lock);
     for (size_t i = 0; i < metrics->len; i++)
-        write_family(&out, metrics->families[i], write, arg);
+        if (metrics->families[i]->len > 0)
+            write_family(&out, metrics->families[i], write, arg);
     (void)pthread_mutex_unlock(&metrics->lock);
 }

@@ -2,7 +2,10 @@
 /*
  * Metrics: families declared once (name, kind, help), series by labels, Prometheus text out.
  *
- * Adding and setting are lock-free [any thread]; creating and writing out take the registry's lock [any thread].
+ * What comes and goes (a pipeline, a node, a partition) gets its series by a scope: they are shown until the last scope
+ * that holds them is freed, and a later one of the same labels begins anew.
+ *
+ * Adding and setting are lock-free [any thread]; all else takes the registry's lock [any thread].
  * A process has at most 10,000 series; past that, for labels of more than 8 KiB, and for a name that is already there
  * with another type, fg_metric_get() returns a series that is counted but not shown.
  */
@@ -11,6 +14,7 @@
 #include "fragua/host.h"
 
 struct fg_metrics; /* the registry */
+struct fg_metric_scope; /* the series of one owner */
 struct fg_buf;
 
 enum fg_metric_type { FG_METRIC_TYPE_COUNTER, FG_METRIC_TYPE_GAUGE, FG_METRIC_TYPE_HISTOGRAM };
@@ -27,9 +31,14 @@ struct fg_label {
 
 struct fg_metrics *fg_metrics_new(void);
 struct fg_metrics *fg_metrics_free(struct fg_metrics *metrics);
-/* The series for these labels (n <= 8, copied), made at first use. Never NULL; lives as long as the registry. */
+/* The series for these labels (n <= 8, copied), made at first use. Never NULL; from now on as long as the registry. */
 struct fg_metric *fg_metric_get(struct fg_metrics *metrics, const struct fg_metric_decl *decl,
                                 const struct fg_label *labels, size_t n);
+/* Of a scope: as long as the scope, maybe longer. */
+struct fg_metric *fg_metric_scope_get(struct fg_metric_scope *scope, const struct fg_metric_decl *decl,
+                                      const struct fg_label *labels, size_t n);
+struct fg_metric_scope *fg_metric_scope_new(struct fg_metrics *metrics); /* borrowed, must outlive it */
+struct fg_metric_scope *fg_metric_scope_free(struct fg_metric_scope *scope); /* NULL allowed; nobody uses its series */
 void fg_metric_add(struct fg_metric *metric, double value); /* counters ignore what is negative or not a number */
 void fg_metric_set(struct fg_metric *metric, double value);
 double fg_metric_value(const struct fg_metric *metric);

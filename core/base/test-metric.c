@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "base/buf.h"
+#include "base/mem.h"
 #include "base/metric.h"
 
 static const struct fg_metric_decl sent = { "fragua_sent_total", FG_METRIC_TYPE_COUNTER, "Records sent\\out" };
@@ -78,6 +79,56 @@ static void past_the_limit_series_count_unseen(void **state)
     fg_metrics_free(metrics);
 }
 
+static bool shows(struct fg_metrics *metrics, const char *line)
+{
+    FG_CLEANUP(fg_buf_deinit) struct fg_buf out = FG_BUF_INIT(1 << 20);
+
+    fg_metrics_write(metrics, fg_buf_write_cb, &out);
+    return out.data && strstr(out.data, line);
+}
+
+static void a_series_ends_with_its_last_scope(void **state)
+{
+    struct fg_metrics *metrics = fg_metrics_new();
+    struct fg_label a = { "n", "a" }, b = { "n", "b" };
+    struct fg_metric_scope *one = fg_metric_scope_new(metrics), *two = fg_metric_scope_new(metrics);
+    struct fg_metric *metric = fg_metric_scope_get(one, &sent, &a, 1);
+
+    fg_metric_add(metric, 7);
+    fg_metric_add(fg_metric_scope_get(one, &sent, &b, 1), 1);
+    assert_ptr_equal(fg_metric_scope_get(one, &sent, &a, 1), metric); /* once, however often it is got */
+    assert_ptr_equal(fg_metric_scope_get(two, &sent, &a, 1), metric);
+    assert_null(fg_metric_scope_free(one));
+    assert_true(shows(metrics, "fragua_sent_total{n=\"a\"} 7\n"));
+    assert_false(shows(metrics, "n=\"b\""));
+    fg_metric_scope_free(two);
+    assert_false(shows(metrics, "fragua_sent_total"));
+    two = fg_metric_scope_new(metrics);
+    fg_metric_add(fg_metric_scope_get(two, &sent, &a, 1), 1);
+    assert_true(shows(metrics, "fragua_sent_total{n=\"a\"} 1\n"));
+    (void)fg_metric_get(metrics, &sent, &a, 1); /* without a scope: for good */
+    fg_metric_scope_free(two);
+    assert_true(shows(metrics, "fragua_sent_total{n=\"a\"} 1\n"));
+    fg_metrics_free(metrics);
+}
+
+static void what_is_gone_makes_room(void **state)
+{
+    struct fg_metrics *metrics = fg_metrics_new();
+    char name[16];
+    struct fg_label label = { "n", name };
+
+    for (int i = 0; i < 25000; i++) {
+        struct fg_metric_scope *scope = fg_metric_scope_new(metrics);
+        (void)snprintf(name, sizeof(name), "%d", i);
+        fg_metric_set(fg_metric_scope_get(scope, &lag, &label, 1), i);
+        if (i == 24999)
+            assert_true(shows(metrics, "fragua_lag{n=\"24999\"} 24999\n"));
+        fg_metric_scope_free(scope);
+    }
+    fg_metrics_free(metrics);
+}
+
 static void *add_many(void *metric)
 {
     for (int i = 0; i < 20000; i++)
@@ -105,6 +156,8 @@ int main(void)
         cmocka_unit_test(families_are_sorted_and_labels_escaped),
         cmocka_unit_test(a_histogram_counts_up_to_infinity),
         cmocka_unit_test(past_the_limit_series_count_unseen),
+        cmocka_unit_test(a_series_ends_with_its_last_scope),
+        cmocka_unit_test(what_is_gone_makes_room),
         cmocka_unit_test(no_addition_is_lost_between_threads),
     };
 

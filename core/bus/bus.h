@@ -23,6 +23,7 @@
 #define FG_BUS_TAIL(n) ((int64_t)(-2000) - (n))  /* n records before the end; n >= 1 */
 #define FG_BUS_SINCE(ms) (INT64_MIN + (ms))      /* the first record of this Unix time or later; none: the end */
 
+struct fg_metric_scope;
 struct fg_bus;
 struct fg_bus_consumer;
 struct fg_bus_producer;
@@ -74,6 +75,7 @@ struct fg_bus_consumer_config {
     bool passing;               /* messages are looked at within message() and freed there: none needs to be a copy */
     size_t queue_bytes_max;     /* fetched ahead, at most; 0: 4 MiB, or 16 where a library needs it to be quick */
     uint32_t session_timeout_ms; /* 0: 6 s, or what the user's properties say */
+    struct fg_metric_scope *metrics; /* where its counters go on with the next handle, outlives it; NULL: they do not */
 };
 
 /* What the callbacks are given is borrowed for the call, but for a message. All within the bus's turn of the loop. */
@@ -112,6 +114,7 @@ struct fg_bus_producer_config {
     bool after_abort;
     const char *group;        /* whose offsets move with its publishes; NULL: none do. For after_abort */
     const char *group_topic;  /* one that the group reads */
+    struct fg_metric_scope *metrics; /* as for consumers */
 };
 
 struct fg_bus_producer_events {

@@ -27,24 +27,27 @@ static const struct fg_metric_decl handles = {"fragua_kafka_handles_recreated_to
 #define LABELS_MAX 2u
 
 /* A series with the pipeline's label and up to two more; names and values alternate, NULL ends them. */
-static struct fg_metric *series(struct fg_pipeline *p, const struct fg_metric_decl *decl, const char *name,
-                                const char *value, const char *name2, const char *value2)
+static struct fg_metric *series(struct fg_pipeline *p, struct fg_metric_scope *scope,
+                                const struct fg_metric_decl *decl, const char *name, const char *value,
+                                const char *name2, const char *value2)
 {
     struct fg_label labels[1 + LABELS_MAX] = {{"pipeline", p->c.name}, {name, value}, {name2, value2}};
-    return fg_metric_get(p->c.metrics, decl, labels, 1u + (name != NULL) + (name2 != NULL));
+    return fg_metric_scope_get(scope, decl, labels, 1u + (name != NULL) + (name2 != NULL));
 }
 
-static struct fg_metric *records_of(struct fg_pipeline *p, const char *node, const char *result)
+/* Of the pipeline. */
+static struct fg_metric *own(struct fg_pipeline *p, const struct fg_metric_decl *decl, const char *name,
+                             const char *value)
 {
-    return series(p, &records, "node", node, "result", result);
+    return series(p, p->m.own, decl, name, value, NULL, NULL);
 }
 
-static struct fg_metric *queue_of(struct fg_pipeline *p, const char *name)
+static struct fg_metric *stage_records(struct fg_pipeline *p, const char *node, const char *result)
 {
-    return series(p, &queue, "queue", name, NULL, NULL);
+    return series(p, p->m.of_stages, &records, "node", node, "result", result);
 }
 
-/* The registry gives the same series for the same labels: a node that stays, or comes back, counts on. */
+/* The new ones are got before the old ones are given up: a node that stays counts on. */
 void fg_flow_metrics_stages(struct fg_pipeline *p)
 {
     static const char *const stage_results[_FG_STAGE_RESULT_N] = {
@@ -54,45 +57,52 @@ void fg_flow_metrics_stages(struct fg_pipeline *p)
         [FG_STAGE_RETRIED] = "retried",
     };
     struct fg_flow_metrics *m = &p->m;
+    struct fg_metric_scope *before = m->of_stages;
 
-    fg_flow_metrics_deinit(p);
-    if (p->c.n_transforms)
-        m->stages = fg_calloc(p->c.n_transforms, sizeof(*m->stages));
+    m->of_stages = fg_metric_scope_new(p->c.metrics);
+    free(m->stages);
+    m->stages = fg_calloc(p->c.n_transforms + 1, sizeof(*m->stages));
     for (size_t i = 0; i < p->c.n_transforms; i++)
         for (int k = 0; k < _FG_STAGE_RESULT_N; k++)
-            m->stages[i][k] = records_of(p, p->c.transforms[i].node, stage_results[k]);
-    if (!p->c.sink)
-        return;
-    m->delivered = records_of(p, p->c.sink->node, "delivered");
-    m->redelivered = records_of(p, p->c.sink->node, "retried");
-    m->refused = records_of(p, p->c.sink->node, "dead");
-    m->queue_sink = queue_of(p, "sink");
+            m->stages[i][k] = stage_records(p, p->c.transforms[i].node, stage_results[k]);
+    if (p->c.sink) {
+        m->delivered = stage_records(p, p->c.sink->node, "delivered");
+        m->redelivered = stage_records(p, p->c.sink->node, "retried");
+        m->refused = stage_records(p, p->c.sink->node, "dead");
+        m->queue_sink = series(p, m->of_stages, &queue, "queue", "sink", NULL, NULL);
+    } else {
+        m->queue_sink = NULL;
+    }
+    fg_metric_scope_free(before);
 }
 
 void fg_flow_metrics_deinit(struct fg_pipeline *p)
 {
     free(p->m.stages);
     p->m.stages = NULL;
+    p->m.of_stages = fg_metric_scope_free(p->m.of_stages);
+    p->m.own = fg_metric_scope_free(p->m.own);
 }
 
 void fg_flow_metrics_init(struct fg_pipeline *p)
 {
     struct fg_flow_metrics *m = &p->m;
 
-    m->in = records_of(p, "input", "in");
-    m->out = records_of(p, "output", "out");
+    m->own = fg_metric_scope_new(p->c.metrics);
+    m->in = series(p, m->own, &records, "node", "input", "result", "in");
+    m->out = series(p, m->own, &records, "node", "output", "result", "out");
     for (int code = FG_E_NONE + 1; p->c.dead_topic && code < _FG_CODE_N; code++)
-        m->dead[code] = series(p, &dead_letters, "reason", fg_code_label(code), NULL, NULL);
+        m->dead[code] = own(p, &dead_letters, "reason", fg_code_label(code));
     for (int s = 0; s < _FG_PIPELINE_STATE_N; s++)
-        m->state[s] = series(p, &state_gauge, "state", fg_pipeline_state_name((enum fg_pipeline_state)s), NULL, NULL);
-    m->commit_seconds = series(p, &commit_seconds, NULL, NULL, NULL, NULL);
-    m->end_to_end_seconds = series(p, &end_to_end, NULL, NULL, NULL, NULL);
-    m->queue_work = queue_of(p, "transforms");
-    m->queue_commit = queue_of(p, "in_flight");
-    m->batches = series(p, &batches, NULL, NULL, NULL, NULL);
-    m->commits = series(p, &commits, "result", "done", NULL, NULL);
-    m->aborts = series(p, &commits, "result", "aborted", NULL, NULL);
-    m->handles = series(p, &handles, NULL, NULL, NULL, NULL);
+        m->state[s] = own(p, &state_gauge, "state", fg_pipeline_state_name((enum fg_pipeline_state)s));
+    m->commit_seconds = own(p, &commit_seconds, NULL, NULL);
+    m->end_to_end_seconds = own(p, &end_to_end, NULL, NULL);
+    m->queue_work = own(p, &queue, "queue", "transforms");
+    m->queue_commit = own(p, &queue, "queue", "in_flight");
+    m->batches = own(p, &batches, NULL, NULL);
+    m->commits = own(p, &commits, "result", "done");
+    m->aborts = own(p, &commits, "result", "aborted");
+    m->handles = own(p, &handles, NULL, NULL);
 }
 
 void fg_flow_metrics_gauges(struct fg_pipeline *p, enum fg_pipeline_state state)

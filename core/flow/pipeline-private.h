@@ -274,6 +274,7 @@ struct fg_flow_blame {
 enum fg_stage_result { FG_STAGE_KEPT, FG_STAGE_DROPPED, FG_STAGE_DEAD, FG_STAGE_RETRIED, _FG_STAGE_RESULT_N };
 
 struct fg_flow_metrics {
+    struct fg_metric_scope *own, *of_stages; /* owned: whose series these are */
     struct fg_metric *in, *out;
     struct fg_metric *(*stages)[_FG_STAGE_RESULT_N]; /* owned array of n_transforms */
     struct fg_metric *delivered, *redelivered, *refused;

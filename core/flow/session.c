@@ -150,7 +150,11 @@ static bool open_consumer(struct fg_pipeline *p)
         .end = on_end,
         .trouble = consumer_trouble,
     };
-    struct fg_bus_consumer_config config = {.group = p->c.group, .queue_bytes_max = p->c.consumer_queue_bytes};
+    struct fg_bus_consumer_config config = {
+        .group = p->c.group,
+        .queue_bytes_max = p->c.consumer_queue_bytes,
+        .metrics = p->m.own,
+    };
     struct fg_error err = FG_ERROR_NULL;
 
     p->intake->consumer_config(p, &config);
@@ -186,6 +190,7 @@ static void open_producer(struct fg_pipeline *p)
         .after_abort = p->after_abort,
         .group = p->c.group,
         .group_topic = p->c.source ? p->c.cursors_topic : p->c.topics[0],
+        .metrics = p->m.own,
     };
     struct fg_error err = FG_ERROR_NULL;
 

@@ -151,7 +151,7 @@ static struct fg_metric *svc_metric(struct fg_host *host, enum fg_metric_kind ki
     if (!metric_name_is_sane(name))
         return NULL;
     (void)snprintf(full, sizeof(full), "fragua_plugin_%s", name);
-    return fg_metric_get(node->process->metrics, &decl, labels, 2);
+    return fg_metric_scope_get(node->metrics, &decl, labels, 2);
 }
 
 /* What a source makes waits for room; for more than can ever be free, as with answers over HTTP, it would for ever. */

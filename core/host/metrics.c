@@ -151,17 +151,19 @@ void fg_reload_count(const struct fg_process *p, enum fg_reload_result result)
 
 void fg_reload_metrics(const struct fg_reload_run *run)
 {
-    struct fg_metrics *metrics = run->reload->process->metrics;
+    const struct fg_process *process = run->reload->process;
 
-    fg_reload_count(run->reload->process, run->result);
+    fg_reload_count(process, run->result);
     for (size_t i = 0; i < _FG_RELOAD_PHASE_N; i++) {
         const struct fg_label label = { "phase", fg_reload_phase_name((enum fg_reload_phase)i) };
-        fg_metric_set(fg_metric_get(metrics, &phase_seconds, &label, 1),
+        fg_metric_set(fg_metric_get(process->metrics, &phase_seconds, &label, 1),
                       run->phase_ms[i] < 0 ? 0 : run->phase_ms[i] / 1000);
     }
     for (size_t i = 0; run->pipelines && i < run->diff.n_pipelines; i++) {
         const struct fg_label label = { "pipeline", run->diff.pipelines[i].name };
-        if (run->diff.pipelines[i].how != FG_PIPELINE_SAME && run->diff.pipelines[i].how != FG_PIPELINE_REMOVED)
-            fg_metric_set(fg_metric_get(metrics, &pause_seconds, &label, 1), run->pipelines[i].pause_ms / 1000);
+        const struct fg_process_pipeline *pp = fg_process_pipeline_find(process, label.value);
+        if (pp && run->diff.pipelines[i].how != FG_PIPELINE_SAME)
+            fg_metric_set(fg_metric_scope_get(pp->metrics, &pause_seconds, &label, 1),
+                          run->pipelines[i].pause_ms / 1000);
     }
 }

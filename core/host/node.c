@@ -20,6 +20,7 @@ int fg_node_new(struct fg_process *process, struct fg_config *config, struct fg_
         .pipeline = pipeline ? pipeline->name : NULL,
         .instances = fg_calloc(n, sizeof(*node->instances)),
         .selves = fg_calloc(n, sizeof(*node->selves)),
+        .metrics = fg_metric_scope_new(process->metrics),
         .n = n,
         .refs = 1,
     };
@@ -60,6 +61,7 @@ static void instance_stopped(void *arg)
         fg_instance_close(&node->instances[i]);
     free(node->instances);
     free(node->selves);
+    fg_metric_scope_free(node->metrics);
     fg_config_unref(node->config);
     free(node);
     fg_process_part_gone(process, FG_PART_NODE);

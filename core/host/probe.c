@@ -65,12 +65,14 @@ static void open_and_close(void *arg, struct fg_config_node *c, const struct fg_
     if (!c->file)
         return;
     node.ops = &c->file->plugin;
+    node.metrics = fg_metric_scope_new(o->process->metrics);
     say(o->fd, 'O', node.ops->name);
     if (fg_instance_open(&instance, &node, &err) < 0) {
         say(o->fd, 'E', err.text);
         _exit(0);
     }
     fg_instance_close(&instance);
+    fg_metric_scope_free(node.metrics);
 }
 
 static void open_every_node(struct fg_config *c, int fd)

@@ -154,6 +154,7 @@ int fg_process_pipeline_new(struct fg_process *process, struct fg_config *config
         .c = c,
         .kafka = fg_kafka_ref(kafka),
         .lineup = lineup,
+        .metrics = fg_metric_scope_new(process->metrics),
         .texts = fg_calloc(2 * c->o.output.len + n_inputs + TEXTS, sizeof(char *)),
     };
     keep_outputs(pp);
@@ -254,6 +255,7 @@ struct fg_process_pipeline *fg_process_pipeline_free(struct fg_process_pipeline 
     free(pp->texts);
     free(pp->topics);
     free(pp->outputs);
+    fg_metric_scope_free(pp->metrics);
     free(pp);
     return NULL;
 }

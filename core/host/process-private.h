@@ -50,6 +50,7 @@ struct fg_node {
     struct fg_http_mount *mount;    /* control; NULL: not mounted */
     struct fg_instance *instances;  /* array of n: a transform has one for each worker */
     void **selves;                  /* of each */
+    struct fg_metric_scope *metrics; /* the plugin's */
     size_t n;
     unsigned refs;
     size_t stopping; /* instances whose stop has not ended */
@@ -81,6 +82,7 @@ struct fg_process_pipeline {
     size_t n_texts;
     struct fg_output *outputs; /* owned array */
     const char **topics;       /* owned array */
+    struct fg_metric_scope *metrics; /* owned: what the process measures of it; the flow has its own */
     bool is_stopped, is_paused; /* by an operator */
     bool ending;
     enum fg_pipeline_state state_seen;

@@ -245,6 +245,12 @@ static void a_changed_transform_is_swapped_and_the_other_pipeline_not_touched(vo
     bed_deinit(&bed);
 }
 
+static bool measured(struct bed *bed, const char *label)
+{
+    look(bed, FG_REPORT_METRICS, NULL);
+    return strstr(bed->report.data, label) != NULL;
+}
+
 static void pipelines_come_go_and_are_opened_anew(void **state)
 {
     struct bed bed;
@@ -258,11 +264,15 @@ static void pipelines_come_go_and_are_opened_anew(void **state)
                                          "    sink: {plugin: sink-log, pass: true}\n    output: {topic: u}\n"),
                         "done");
     expect(&bed, "/pipelines/1/how", "\"reopen\"");
+    assert_true(measured(&bed, "fragua_commits_total{pipeline=\"out\""));
+    assert_true(measured(&bed, "fragua_pipeline_pause_seconds{pipeline=\"out\"}"));
     assert_string_equal(reload(&bed, KAFKA "pipelines:\n" IN("loud")), "done");
     expect(&bed, "/pipelines/1/how", "\"removed\"");
     look(&bed, FG_REPORT_PIPELINES, NULL);
     expect(&bed, "/pipelines/0/name", "\"in\"");
     assert_int_equal(fg_json_find(fg_buf_slice(&bed.report), "/pipelines/1").kind, FG_JSON_NONE);
+    assert_true(measured(&bed, "pipeline=\"in\""));
+    assert_false(measured(&bed, "pipeline=\"out\""));
     bed_deinit(&bed);
 }
 
@@ -330,16 +340,6 @@ static void limits_change_while_it_runs(void **state)
     bed_deinit(&bed);
 }
 
-static void what_is_asked_for_meanwhile_becomes_one_more_run(void **state)
-{
-    struct bed bed;
-
-    bed_init(&bed, KAFKA "pipelines:\n" IN("loud") OUT);
-    put_file(&bed, KAFKA "pipelines:\n" IN("first") OUT);
-    assert_int_equal(fg_process_reload(bed.process, FG_RELOAD_SIGNAL, told, &bed, &bed.err), 0);
-    (void)uv_run(&bed.loop, UV_RUN_ONCE); /* it is under way */
-    put_file(&bed, KAFKA "pipelines:\n" IN("last") OUT);
-    for (unsigned i = 0; i < 100; i++)
 struct gate {
     struct fg_work work; /* first */
     atomic_bool entered, open;
@@ -396,6 +396,16 @@ static void workers_asked_for_while_others_leave_come_after_them(void **state)
     bed_deinit(&bed);
 }
 
+static void what_is_asked_for_meanwhile_becomes_one_more_run(void **state)
+{
+    struct bed bed;
+
+    bed_init(&bed, KAFKA "pipelines:\n" IN("loud") OUT);
+    put_file(&bed, KAFKA "pipelines:\n" IN("first") OUT);
+    assert_int_equal(fg_process_reload(bed.process, FG_RELOAD_SIGNAL, told, &bed, &bed.err), 0);
+    (void)uv_run(&bed.loop, UV_RUN_ONCE); /* it is under way */
+    put_file(&bed, KAFKA "pipelines:\n" IN("last") OUT);
+    for (unsigned i = 0; i < 100; i++)
         assert_int_equal(
             fg_process_reload(bed.process, i % 2 ? FG_RELOAD_API : FG_RELOAD_SIGNAL, told, &bed, &bed.err), 0);
     run_until_told(&bed, 101);
@@ -489,6 +499,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(what_is_wrong_is_said_and_all_goes_on),
         cmocka_unit_test(the_http_section_comes_changes_and_goes),
         cmocka_unit_test(limits_change_while_it_runs),
+        cmocka_unit_test(workers_asked_for_while_others_leave_come_after_them),
         cmocka_unit_test(what_is_asked_for_meanwhile_becomes_one_more_run),
         cmocka_unit_test(a_dry_run_says_what_would_be_done),
         cmocka_unit_test(a_stop_ends_a_reload_wherever_it_is),
@@ -499,5 +510,4 @@ int main(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "validate") == 0)
         return puts("{\"faults\":[],\"plugins\":[]}") < 0;
     return cmocka_run_group_tests_name("host reload", tests, NULL, NULL);
-        cmocka_unit_test(workers_asked_for_while_others_leave_come_after_them),
 }

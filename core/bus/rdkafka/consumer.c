@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/metric.h"
 #include "base/clock.h"
 #include "bus/rdkafka/rdkafka-private.h"
 
@@ -161,6 +162,7 @@ static void take_config(struct fg_bus_consumer *c, const struct fg_bus_consumer_
     c->grouped = config->group != NULL;
     c->solo = c->grouped && c->bus->base.traits.solo;
     c->passing = config->passing;
+    c->stats.kept = config->metrics;
     c->n_topics = c->grouped ? config->n_topics : 0;
     c->topics = fg_calloc(c->n_topics + 1, sizeof(*c->topics));
     for (size_t i = 0; i < c->n_topics; i++)
@@ -174,6 +176,7 @@ static void consumer_free(struct fg_bus_consumer *c)
     free(c->topics);
     free(c->name);
     fg_rd_parts_free(c);
+    fg_metric_scope_free(c->stats.shown);
     fg_rd_membership_unref(c->membership);
     pthread_mutex_destroy(&c->membership_lock);
     fg_trouble_deinit(&c->trouble);

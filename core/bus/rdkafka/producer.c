@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/metric.h"
 #include "bus/rdkafka/producer-private.h"
 
 #define QUEUE_BYTES 8388608u /* more than five batches of 1 MB in flight, which is all that a broker takes at once */
@@ -65,6 +66,7 @@ static void producer_free(struct fg_bus_producer *p)
     free(p->group);
     free(p->group_topic);
     free(p->name);
+    fg_metric_scope_free(p->stats.shown);
     fg_trouble_deinit(&p->trouble);
     free(p);
 }
@@ -81,6 +83,7 @@ static void take_config(struct fg_bus_producer *p, const struct fg_bus_producer_
     p->handles = fg_calloc(p->n_topics + 1, sizeof(rd_kafka_topic_t *));
     p->partitions = fg_calloc(p->n_topics + 1, sizeof(*p->partitions));
     p->after_abort = config->after_abort;
+    p->stats.kept = config->metrics;
     if (config->group && config->group_topic) {
         p->group = fg_strdup(config->group);
         p->group_topic = fg_strdup(config->group_topic);

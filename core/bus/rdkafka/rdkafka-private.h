@@ -55,9 +55,11 @@ struct fg_rd_bus {
 
 #define FG_RD_STATS_CLIENT_MAX 16
 
-/* What a handle's counters were when they were last looked at. */
+/* What a handle's statistics were when they were last looked at. */
 struct fg_rd_stats_memory {
     double counters[FG_RD_STATS_CLIENT_MAX];
+    struct fg_metric_scope *shown; /* owned: what there was to tell; a partition that is gone is told no more */
+    struct fg_metric_scope *kept;  /* borrowed: where counters outlive the handle; NULL: they do not */
 };
 
 struct fg_rd_membership {

@@ -86,18 +86,26 @@ static const char *const txn_states[] = {"Init",
                                          "AbortableError",
                                          "FatalError"};
 
+/* One look at a handle's statistics. */
+struct look {
+    const char *client;
+    struct fg_metric_scope *gauges;   /* of what there is now */
+    struct fg_metric_scope *counters; /* which go on */
+};
+
 /* @last: what a counter stood at, kept by the caller; a gauge needs none. */
-static void update(struct fg_metrics *metrics, const struct number *number, const struct fg_label *labels, size_t n,
+static void update(const struct look *look, const struct number *number, const struct fg_label *labels, size_t n,
                    struct fg_slice object, double *last)
 {
     struct fg_json_value value = fg_json_find(object, number->member);
+    bool gauge = number->decl.type == FG_METRIC_TYPE_GAUGE;
     struct fg_metric *metric;
     double d;
 
     if (value.kind != FG_JSON_NUMBER || !fg_parse_double(value.raw, &d) || d < 0)
         return;
-    metric = fg_metric_get(metrics, &number->decl, labels, n);
-    if (number->decl.type == FG_METRIC_TYPE_GAUGE) {
+    metric = fg_metric_scope_get(gauge ? look->gauges : look->counters, &number->decl, labels, n);
+    if (gauge) {
         fg_metric_set(metric, d * number->scale);
     } else if (last && d > *last) {
         /* librdkafka counts anew with each handle, ours goes on. */
@@ -106,7 +114,7 @@ static void update(struct fg_metrics *metrics, const struct number *number, cons
     }
 }
 
-static void on_brokers(struct fg_metrics *metrics, const char *client, struct fg_slice json)
+static void on_brokers(const struct look *look, struct fg_slice json)
 {
     struct fg_json_value brokers = fg_json_find(json, "/brokers"), broker;
     struct fg_slice key;
@@ -119,9 +127,9 @@ static void on_brokers(struct fg_metrics *metrics, const char *client, struct fg
         if (id.kind != FG_JSON_NUMBER || id.raw.ptr[0] == '-')
             continue;
         fg_buf_add_slice(&name, id.raw);
-        const struct fg_label labels[] = {{"client", client}, {"broker", name.data}};
+        const struct fg_label labels[] = {{"client", look->client}, {"broker", name.data}};
         for (size_t i = 0; !name.failed && i < sizeof(of_broker) / sizeof(*of_broker); i++)
-            update(metrics, &of_broker[i], labels, 2, broker.raw, NULL);
+            update(look, &of_broker[i], labels, 2, broker.raw, NULL);
     }
 }
 
@@ -143,21 +151,21 @@ static double largest(struct fg_slice json, const char *member)
     return max;
 }
 
-static void on_fetch_queue(struct fg_metrics *metrics, const char *client, struct fg_slice json)
+static void on_fetch_queue(const struct look *look, struct fg_slice json)
 {
     struct fg_json_value type = fg_json_find(json, "/type");
-    const struct fg_label labels[] = {{"client", client}};
+    const struct fg_label labels[] = {{"client", look->client}};
 
     if (type.kind != FG_JSON_STRING || !fg_json_string_is(type.raw, "consumer"))
         return;
     for (size_t i = 0; i < sizeof(of_fetch_queue) / sizeof(*of_fetch_queue); i++)
-        fg_metric_set(fg_metric_get(metrics, &of_fetch_queue[i].decl, labels, 1),
+        fg_metric_set(fg_metric_scope_get(look->gauges, &of_fetch_queue[i].decl, labels, 1),
                       largest(json, of_fetch_queue[i].member));
 }
 
 /* librdkafka knows only offsets that it committed itself, not those of transactions: the position is the consumer's
  * own. */
-static void on_lag(struct fg_metrics *metrics, const char *client, struct fg_slice json, const struct fg_rd_part *part)
+static void on_lag(const struct look *look, struct fg_slice json, const struct fg_rd_part *part)
 {
     struct fg_json_value topics = fg_json_find(json, "/topics"), topic, found;
     struct fg_slice key;
@@ -171,38 +179,45 @@ static void on_lag(struct fg_metrics *metrics, const char *client, struct fg_sli
         if (!fg_json_string_is(key, part->topic))
             continue;
         found = fg_json_find(topic.raw, pointer);
-        const struct fg_label labels[] = {{"client", client}, {"topic", part->topic}, {"partition", number}};
+        const struct fg_label labels[] = {{"client", look->client}, {"topic", part->topic}, {"partition", number}};
         if (found.kind == FG_JSON_NUMBER && fg_parse_int(found.raw, &end) && end >= 0)
-            fg_metric_set(fg_metric_get(metrics, &lag_decl, labels, 3),
+            fg_metric_set(fg_metric_scope_get(look->gauges, &lag_decl, labels, 3),
                           end > part->next ? (double)(end - part->next) : 0);
         return;
     }
 }
 
-static void on_transactions(struct fg_metrics *metrics, const char *client, struct fg_slice json)
+static void on_transactions(const struct look *look, struct fg_slice json)
 {
     struct fg_json_value state = fg_json_find(json, "/eos/txn_state");
 
     if (state.kind != FG_JSON_STRING || fg_json_string_is(state.raw, "Init"))
         return;
     for (size_t i = 0; i < sizeof(txn_states) / sizeof(*txn_states); i++) {
-        const struct fg_label labels[] = {{"client", client}, {"state", txn_states[i]}};
-        fg_metric_set(fg_metric_get(metrics, &state_decl, labels, 2), fg_json_string_is(state.raw, txn_states[i]));
+        const struct fg_label labels[] = {{"client", look->client}, {"state", txn_states[i]}};
+        fg_metric_set(fg_metric_scope_get(look->gauges, &state_decl, labels, 2),
+                      fg_json_string_is(state.raw, txn_states[i]));
     }
 }
 
 void fg_rd_stats(struct fg_metrics *metrics, const char *client, struct fg_slice json, const struct fg_rd_part *parts,
                  size_t n, struct fg_rd_stats_memory *memory)
 {
+    struct look look = {.client = client};
     const struct fg_label labels[] = {{"client", client}};
 
     if (!metrics)
         return;
+    look.gauges = fg_metric_scope_new(metrics);
+    look.counters = memory->kept ? memory->kept : look.gauges;
     for (size_t i = 0; i < sizeof(of_client) / sizeof(*of_client); i++)
-        update(metrics, &of_client[i], labels, 1, json, &memory->counters[i]);
-    on_brokers(metrics, client, json);
-    on_fetch_queue(metrics, client, json);
+        update(&look, &of_client[i], labels, 1, json, &memory->counters[i]);
+    on_brokers(&look, json);
+    on_fetch_queue(&look, json);
     for (size_t i = 0; i < n; i++)
-        on_lag(metrics, client, json, &parts[i]);
-    on_transactions(metrics, client, json);
+        on_lag(&look, json, &parts[i]);
+    on_transactions(&look, json);
+    /* After the new ones are held: what stays is not made anew. */
+    fg_metric_scope_free(memory->shown);
+    memory->shown = look.gauges;
 }

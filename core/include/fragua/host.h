@@ -74,7 +74,7 @@ struct fg_services {
     /* [any thread] The text of a secret, lent until the calling callback returns. It follows rotation. */
     struct fg_slice (*secret_get)(struct fg_host *host, const struct fg_secret *secret);
 
-    /* [any thread for add/set] A metric of this node; the same name gives the same metric. NULL: name not allowed. */
+    /* [any thread for add/set] A metric of this node, lives as long; a name gives one. NULL: a name not allowed. */
     struct fg_metric *(*metric)(struct fg_host *host, enum fg_metric_kind kind, const char *name, const char *help);
     void (*metric_add)(struct fg_metric *metric, double value);
     void (*metric_set)(struct fg_metric *metric, double value);
