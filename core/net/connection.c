@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "base/mem.h"
 #include "net/server-private.h"
 
 static void step_all(struct fg_connection *conn);
@@ -429,20 +430,11 @@ static size_t connections_of_peer(const struct fg_http_server *server, const uin
 
 static struct fg_connection *connection_new(struct fg_http_server *server)
 {
-    struct fg_connection *conn = calloc(1, sizeof(*conn));
+    struct fg_connection *conn = fg_calloc(1, sizeof(*conn));
 
-    if (!conn)
-        return NULL;
     conn->magic = FG_CONNECTION_MAGIC;
     conn->server = server;
     conn->rest = FG_BUF_INIT(FG_SERVER_PIPELINE_MAX + 2 * FG_SERVER_READ_BYTES);
-    if (!fg_reader_init(&conn->reader, &server->head_limits) ||
-        (server->tls && !(conn->ssl = fg_server_tls_session(server->tls)))) {
-        fg_reader_deinit(&conn->reader);
-        free(conn);
-        return NULL;
-    }
-    conn->reader.msg->budget = server->budget;
     (void)uv_tcp_init(server->loop, &conn->tcp);
     (void)uv_timer_init(server->loop, &conn->timer);
     conn->tcp.data = conn->timer.data = conn;
@@ -455,17 +447,32 @@ static struct fg_connection *connection_new(struct fg_http_server *server)
     return conn;
 }
 
+/* What it takes to serve it; false: no memory. */
+static bool equip(struct fg_connection *conn)
+{
+    struct fg_http_server *server = conn->server;
+
+    if (!fg_reader_init(&conn->reader, &server->head_limits))
+        return false;
+    conn->reader.msg->budget = server->budget;
+    if (server->tls)
+        conn->ssl = fg_server_tls_session(server->tls);
+    return !server->tls || conn->ssl;
+}
+
 void fg_connection_accept(struct fg_http_server *server)
 {
     const struct fg_http_server_limits *limits = &server->limits;
     struct fg_connection *conn = connection_new(server);
 
-    if (!conn) {
-        fg_logf(&server->logger, FG_LOG_ERROR, "no memory to accept a connection");
-        return;
-    }
+    /* also one that will not be served: libuv stops to listen until the connection that it has shown is taken */
     if (uv_accept((uv_stream_t *)&server->listener, (uv_stream_t *)&conn->tcp) < 0 ||
         server->n_connections > limits->connections_max + FG_SERVER_SURPLUS_MAX) {
+        fg_connection_cut(conn);
+        return;
+    }
+    if (!equip(conn)) {
+        fg_logf(&server->logger, FG_LOG_ERROR, "no memory to serve a connection: it is closed");
         fg_connection_cut(conn);
         return;
     }

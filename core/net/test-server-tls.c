@@ -1,9 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The server behind TLS: versions, ALPN, client certificates, bad files, handshakes that stall. */
+#include <dlfcn.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "net/test-server-tls-bed.h"
+
+static bool no_memory_for_tls;
+
+/* Stands before OpenSSL's own. */
+SSL *SSL_new(SSL_CTX *ctx)
+{
+    void *found = dlsym(RTLD_NEXT, "SSL_new");
+    SSL *(*real)(SSL_CTX *);
+
+    if (no_memory_for_tls)
+        return NULL;
+    assert_non_null(found);
+    memcpy(&real, &found, sizeof(real));
+    return real(ctx);
+}
 
 static void with_tls(struct fg_http_server_config *config)
 {
@@ -192,6 +209,26 @@ static void a_stream_and_a_gone_client_over_tls(void **state)
     bed_stop(&bed);
 }
 
+/* libuv stops to listen until the connection that it has shown is taken: it must be, to be closed. */
+static void a_connection_that_cannot_be_served_is_closed_and_the_next_is_served(void **state)
+{
+    struct bed bed;
+    int fds[3];
+
+    bed_start(&bed, with_tls);
+    no_memory_for_tls = true;
+    for (size_t i = 0; i < 3; i++)
+        fds[i] = bed_connect(&bed);
+    for (size_t i = 0; i < 3; i++) {
+        assert_true(bed_read_to_end(&bed, fds[i]));
+        assert_int_equal(bed.in.len, 0);
+        (void)close(fds[i]);
+    }
+    no_memory_for_tls = false;
+    assert_int_equal(ask_as(&bed, NULL, NULL, GET("/hello")), 200);
+    bed_stop(&bed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -203,6 +240,7 @@ int main(void)
         cmocka_unit_test(a_handshake_that_stalls_or_is_none_is_cut),
         cmocka_unit_test(a_connection_over_the_limit_is_told_so_over_tls),
         cmocka_unit_test(a_stream_and_a_gone_client_over_tls),
+        cmocka_unit_test(a_connection_that_cannot_be_served_is_closed_and_the_next_is_served),
     };
     return cmocka_run_group_tests(tests, make_files, remove_files);
 }
