@@ -43,7 +43,8 @@ bool fg_head_is_token(struct fg_slice s)
 
 bool fg_head_init(struct fg_head *head, const struct fg_head_limits *limits)
 {
-    *head = (struct fg_head){.fields = calloc(limits->fields_max, sizeof(*head->fields))};
+    *head = (struct fg_head){.fields = calloc(limits->fields_max, sizeof(*head->fields)),
+                             .fields_room = limits->fields_max};
     return head->fields != NULL;
 }
 
@@ -55,7 +56,7 @@ void fg_head_deinit(struct fg_head *head)
 
 void fg_head_reset(struct fg_head *head)
 {
-    *head = (struct fg_head){.fields = head->fields};
+    *head = (struct fg_head){.fields = head->fields, .fields_room = head->fields_room};
 }
 
 static int refuse(struct fg_head *head, int status, const char *why)
@@ -142,6 +143,21 @@ static int note_field(struct fg_head *head, struct fg_slice name, struct fg_slic
     return FG_HEAD_WHOLE;
 }
 
+/* For one field more, where the limits were raised since; false: no memory. */
+static bool reach(struct fg_head *head, size_t fields_max)
+{
+    struct fg_head_field *more;
+
+    if (head->n_fields < head->fields_room)
+        return true;
+    more = reallocarray(head->fields, fields_max, sizeof(*more));
+    if (!more)
+        return false;
+    head->fields = more;
+    head->fields_room = fields_max;
+    return true;
+}
+
 static int check_field(struct fg_head *head, const struct fg_head_limits *limits, struct fg_slice line)
 {
     struct fg_slice name, value;
@@ -160,8 +176,10 @@ static int check_field(struct fg_head *head, const struct fg_head_limits *limits
         value.len--;
     if (!all_of(value, C_VALUE))
         return refuse(head, 400, "a header field's value has control characters");
-    if (head->n_fields == limits->fields_max)
+    if (head->n_fields >= limits->fields_max)
         return refuse(head, 431, "there are too many header fields");
+    if (!reach(head, limits->fields_max))
+        return refuse(head, 503, "there is no memory for the header fields");
     f = &head->fields[head->n_fields++];
     f->name = (uint32_t)head->line;
     f->name_len = (uint32_t)name.len;

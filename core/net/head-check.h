@@ -35,13 +35,13 @@ struct fg_head {
     bool has_length;
     bool has_expect, expect_continue;
     uint64_t content_length;
-    struct fg_head_field *fields; /* owned: array of the limits' fields_max */
-    size_t n_fields;
+    struct fg_head_field *fields; /* owned: array of fields_room */
+    size_t n_fields, fields_room; /* the limits may have changed since the array was made */
 
     size_t line;    /* where the line being looked at begins */
     size_t scanned; /* bytes searched for its end */
     unsigned n_hosts;
-    int status;      /* set with FG_HEAD_REFUSED: 400, 414, 431, 501 */
+    int status;      /* set with FG_HEAD_REFUSED: 400, 414, 431, 501, 503 */
     const char *why; /* one sentence without a full stop, static */
 };
 
@@ -54,7 +54,7 @@ enum fg_head_result {
 bool fg_head_init(struct fg_head *head, const struct fg_head_limits *limits); /* false: no memory */
 void fg_head_deinit(struct fg_head *head);
 void fg_head_reset(struct fg_head *head); /* for the next message; memory is kept */
-/* @bytes: the same bytes as last time, and more behind them. */
+/* @bytes: the same bytes as last time, and more behind them. @limits: may be others than before. */
 int fg_head_check(struct fg_head *head, const struct fg_head_limits *limits, struct fg_slice bytes);
 /* The value of the first field of this name (any case); an empty slice with ptr NULL: there is none. */
 struct fg_slice fg_head_find(const struct fg_head *head, const char *bytes, const char *name);

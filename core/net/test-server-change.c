@@ -402,6 +402,67 @@ static void a_hundred_changes_turn_nobody_away(void **state)
     assert_in_range(h.n_seconds, 1, h.n_connections - 1);
 }
 
+static void with_many_fields(struct fg_http_server_config *config)
+{
+    config->limits.head_fields_max = 1000;
+}
+
+static void with_few_fields(struct fg_http_server_config *config)
+{
+    config->limits.head_fields_max = 10;
+}
+
+static void send_fields(struct bed *bed, int fd, size_t n)
+{
+    struct fg_buf fields = FG_BUF_INIT(16384);
+
+    for (size_t i = 0; i < n; i++)
+        fg_buf_add_str(&fields, "x-field: 1\r\n");
+    assert_false(fields.failed);
+    bed_send(bed, fd, fields.data, fields.len);
+    fg_buf_deinit(&fields);
+}
+
+static void more_fields_are_taken_on_connections_that_are_there(void **state)
+{
+    struct bed bed;
+    int fd;
+
+    bed_start(&bed, NULL);
+    fd = bed_connect(&bed);
+    bed_text(&bed, fd, GET_KEPT("/hello"));
+    assert_true(bed_read_until(&bed, fd, "hello"));
+    change(&bed, with_many_fields);
+    bed_text(&bed, fd, "GET /hello HTTP/1.1\r\n" BED_HOST);
+    send_fields(&bed, fd, 999);
+    bed_text(&bed, fd, "\r\n");
+    assert_true(bed_read_until(&bed, fd, "hello"));
+    bed_text(&bed, fd, "GET /hello HTTP/1.1\r\n" BED_HOST);
+    send_fields(&bed, fd, 1000);
+    assert_true(bed_read_to_end(&bed, fd));
+    assert_int_equal(bed_status(&bed), 431);
+    (void)close(fd);
+    bed_stop(&bed);
+}
+
+static void fewer_fields_are_taken_of_a_head_that_is_arriving(void **state)
+{
+    struct bed bed;
+    int fd;
+
+    bed_start(&bed, NULL);
+    fd = bed_connect(&bed);
+    bed_text(&bed, fd, "GET /hello HTTP/1.1\r\n" BED_HOST);
+    send_fields(&bed, fd, 50);
+    bed_turn(&bed, fd);
+    change(&bed, with_few_fields);
+    send_fields(&bed, fd, 500);
+    assert_true(bed_read_to_end(&bed, fd));
+    assert_int_equal(bed_status(&bed), 431);
+    (void)close(fd);
+    bed_stop(&bed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -411,6 +472,8 @@ int main(void)
         cmocka_unit_test(a_new_certificate_is_shown_to_new_connections_only),
         cmocka_unit_test(a_client_whose_ca_goes_is_cut_and_one_whose_ca_stays_is_not),
         cmocka_unit_test(plain_becomes_tls_and_plain_again_on_one_address),
+        cmocka_unit_test(more_fields_are_taken_on_connections_that_are_there),
+        cmocka_unit_test(fewer_fields_are_taken_of_a_head_that_is_arriving),
         cmocka_unit_test(a_hundred_changes_turn_nobody_away),
     };
     return cmocka_run_group_tests(tests, make_files, remove_files);
