@@ -40,26 +40,21 @@ static enum state after_size_digit(struct fg_chunks *k, unsigned char c)
     return c == ';' ? S_EXTENSION : c == '\r' ? S_SIZE_LF : S_REFUSED;
 }
 
-static bool is_value(unsigned char c)
-{
-    return c == '\t' || (c >= 0x20 && c != 0x7f);
-}
-
 /* Everything but data, a byte at a time. */
 static enum state after(struct fg_chunks *k, unsigned char c)
 {
     char byte = (char)c;
-    bool token = fg_head_is_token(fg_slice_make(&byte, 1));
+    bool token = fg_head_is_token(fg_slice_make(&byte, 1)), value = fg_head_is_value(fg_slice_make(&byte, 1));
 
     switch ((enum state)k->state) {
     case S_SIZE: return after_size_digit(k, c);
-    case S_EXTENSION: return c == '\r' ? S_SIZE_LF : is_value(c) ? S_EXTENSION : S_REFUSED;
+    case S_EXTENSION: return c == '\r' ? S_SIZE_LF : value ? S_EXTENSION : S_REFUSED;
     case S_SIZE_LF: return c != '\n' ? S_REFUSED : k->left > 0 ? S_DATA : S_TRAILER_START;
     case S_DATA_CR: return c == '\r' ? S_DATA_LF : S_REFUSED;
     case S_DATA_LF: k->digits = 0; return c == '\n' ? S_SIZE : S_REFUSED;
     case S_TRAILER_START: return c == '\r' ? S_END_LF : token ? S_TRAILER_NAME : S_REFUSED;
     case S_TRAILER_NAME: return c == ':' ? S_TRAILER_VALUE : token ? S_TRAILER_NAME : S_REFUSED;
-    case S_TRAILER_VALUE: return c == '\r' ? S_TRAILER_LF : is_value(c) ? S_TRAILER_VALUE : S_REFUSED;
+    case S_TRAILER_VALUE: return c == '\r' ? S_TRAILER_LF : value ? S_TRAILER_VALUE : S_REFUSED;
     case S_TRAILER_LF: return c == '\n' ? S_TRAILER_START : S_REFUSED;
     case S_END_LF: return c == '\n' ? S_END : S_REFUSED;
     default: return S_REFUSED;

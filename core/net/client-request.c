@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "net/client-private.h"
+#include "net/head-check.h"
 
 static void cleanup_url(CURLU **url)
 {
@@ -16,27 +17,6 @@ static void cleanup_url(CURLU **url)
 static void cleanup_text(char **text)
 {
     curl_free(*text);
-}
-
-/* tchar of RFC 9110 5.6.2: what methods and field names are made of. */
-static bool is_token(struct fg_slice s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        char c = s.ptr[i];
-        bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-        if (!alnum && (c == '\0' || !strchr("!#$%&'*+-.^_`|~", c)))
-            return false;
-    }
-    return s.len > 0;
-}
-
-/* A value that cannot end its line: no control characters but tab. */
-static bool is_value(struct fg_slice s)
-{
-    for (size_t i = 0; i < s.len; i++)
-        if (((unsigned char)s.ptr[i] < 0x20 && s.ptr[i] != '\t') || s.ptr[i] == 0x7f)
-            return false;
-    return true;
 }
 
 /* The client frames the message itself: a second length would let one request be read as two. */
@@ -56,10 +36,10 @@ static int check_header(const struct fg_http_call *call, const struct fg_header 
 {
     static const struct fg_slice authorization = FG_SLICE("authorization");
 
-    if (h->name.len > HEADER_NAME_MAX || !is_token(h->name))
+    if (h->name.len > HEADER_NAME_MAX || !fg_head_is_token(h->name))
         return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "%s %s: a header's name is not 1 to %d letters, digits, "
                                      "or signs as in RFC 9110 5.6.2", call->method, call->where, HEADER_NAME_MAX));
-    if (!is_value(h->value)) /* the value may be a secret: the name tells enough */
+    if (!fg_head_is_value(h->value)) /* the value may be a secret: the name tells enough */
         return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "%s %s: the value of header \"%.*s\" holds a line break or "
                                      "control character", call->method, call->where, FG_SLICE_ARG(h->name)));
     if (is_ours(h->name))
@@ -116,7 +96,7 @@ static int set_bearer(struct fg_http_call *call, struct fg_slice bearer, struct 
 
     if (bearer.len == 0)
         return 0;
-    if (!is_value(bearer))
+    if (!fg_head_is_value(bearer))
         return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "%s %s: the bearer token holds a line break or control "
                                      "character: look for a stray end of line where it is kept",
                                      call->method, call->where));
@@ -323,7 +303,7 @@ int client_request_set(struct fg_http_call *call, const struct fg_http_request *
 {
     int r;
 
-    if (!req->method || strlen(req->method) > METHOD_MAX || !is_token(fg_slice_of(req->method)))
+    if (!req->method || strlen(req->method) > METHOD_MAX || !fg_head_is_token(fg_slice_of(req->method)))
         return fg_raise(fg_error_set(err, FG_E_CONFIG, 0, "cannot send a request: its method is not 1 to %d letters",
                                      METHOD_MAX));
     (void)snprintf(call->method, sizeof(call->method), "%s", req->method);

@@ -207,14 +207,6 @@ struct fg_slice fg_exchange_body(const struct fg_exchange *x)
     return fg_buf_slice(&checked(x)->msg->body);
 }
 
-static bool is_value(const char *s)
-{
-    for (; *s; s++)
-        if ((unsigned char)*s == 0x7f || ((unsigned char)*s < 0x20 && *s != '\t'))
-            return false;
-    return true;
-}
-
 /* Fields that the server writes itself: a second one would change where the message ends. */
 static bool is_ours(const char *name)
 {
@@ -232,7 +224,7 @@ void fg_exchange_set_header(struct fg_exchange *x, const char *name, const char 
 
     if (!checked(x)->conn || x->state != FG_EXCHANGE_OPEN)
         return;
-    if (!fg_head_is_token(fg_slice_of(name)) || !is_value(value) || is_ours(name)) {
+    if (!fg_head_is_token(fg_slice_of(name)) || !fg_head_is_value(fg_slice_of(value)) || is_ours(name)) {
         fg_logf(&x->conn->server->logger, FG_LOG_WARN, "header \"%s\" of an answer is left out: not allowed", name);
         return;
     }
@@ -251,8 +243,10 @@ void fg_exchange_set_header(struct fg_exchange *x, const char *name, const char 
 
 static struct fg_answer answer_of(const struct fg_exchange *x, int status, const char *content_type)
 {
+    if (content_type && !fg_head_is_value(fg_slice_of(content_type)))
+        content_type = NULL;
     return (struct fg_answer){.status = status >= 200 && status <= 599 ? status : 500,
-                              .content_type = content_type && is_value(content_type) ? content_type : NULL,
+                              .content_type = content_type,
                               .headers = fg_buf_slice(&x->headers),
                               .has_cache_control = x->has_cache_control,
                               .has_content_type_options = x->has_content_type_options};

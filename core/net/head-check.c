@@ -41,6 +41,11 @@ bool fg_head_is_token(struct fg_slice s)
     return s.len > 0 && all_of(s, C_TOKEN);
 }
 
+bool fg_head_is_value(struct fg_slice s)
+{
+    return all_of(s, C_VALUE);
+}
+
 bool fg_head_init(struct fg_head *head, const struct fg_head_limits *limits)
 {
     *head = (struct fg_head){.fields = calloc(limits->fields_max, sizeof(*head->fields)),
@@ -174,7 +179,7 @@ static int check_field(struct fg_head *head, const struct fg_head_limits *limits
         value = fg_slice_make(value.ptr + 1, value.len - 1);
     while (value.len > 0 && (value.ptr[value.len - 1] == ' ' || value.ptr[value.len - 1] == '\t'))
         value.len--;
-    if (!all_of(value, C_VALUE))
+    if (!fg_head_is_value(value))
         return refuse(head, 400, "a header field's value has control characters");
     if (head->n_fields >= limits->fields_max)
         return refuse(head, 431, "there are too many header fields");

@@ -59,4 +59,7 @@ int fg_head_check(struct fg_head *head, const struct fg_head_limits *limits, str
 /* The value of the first field of this name (any case); an empty slice with ptr NULL: there is none. */
 struct fg_slice fg_head_find(const struct fg_head *head, const char *bytes, const char *name);
 size_t fg_head_count(const struct fg_head *head, const char *bytes, const char *name);
+
+/* The bytes that names and values are made of, for requests, answers and chunks of both sides. */
 bool fg_head_is_token(struct fg_slice s); /* RFC 9110 token, not empty */
+bool fg_head_is_value(struct fg_slice s); /* of a field, which it cannot end: no control characters but tab */
