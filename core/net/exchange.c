@@ -12,8 +12,6 @@
 #include "base/assert.h"
 #include "net/server-private.h"
 
-static const char last_chunk[] = "0\r\n\r\n";
-
 /* It holds its mount no longer. */
 static void leave_mount(struct fg_exchange *x)
 {
@@ -148,15 +146,23 @@ void fg_exchange_unmount(struct fg_exchange *x)
         fg_answer_problem(conn, 503, NULL, "what served this path is being stopped", FG_SLICE_NULL);
 }
 
+/* The answer is whole, which only chunks have to say. x->conn is there. */
+static void end_chunks(const struct fg_exchange *x)
+{
+    static const char last[] = "0\r\n\r\n";
+    uv_buf_t buf = uv_buf_init((char *)(uintptr_t)last, sizeof(last) - 1);
+
+    if (x->chunked)
+        fg_wire_write(x->conn, &buf, 1);
+}
+
 /* A stream of a retired mount: its last chunk, then the connection ends, and the handler learns that it is over. */
 void fg_exchange_retire(struct fg_exchange *x)
 {
     struct fg_connection *conn = x->conn;
-    uv_buf_t last = uv_buf_init((char *)(uintptr_t)last_chunk, sizeof(last_chunk) - 1);
 
     conn->close_after = true;
-    if (x->chunked)
-        fg_wire_write(conn, &last, 1);
+    end_chunks(x);
     leave_mount(x);
     part(x);
     fg_connection_answered(conn);
@@ -294,7 +300,6 @@ void fg_exchange_begin(struct fg_exchange *x, int status, const char *content_ty
 {
     struct fg_connection *conn = checked(x)->conn;
     struct fg_answer answer = answer_of(x, status, content_type);
-    uv_buf_t last = uv_buf_init((char *)(uintptr_t)last_chunk, sizeof(last_chunk) - 1);
     struct fg_refusal refusal;
     bool head;
 
@@ -317,8 +322,7 @@ void fg_exchange_begin(struct fg_exchange *x, int status, const char *content_ty
     if (head || x->entry->mount->retired) {
         mute(x);
         fg_answer_send(conn, &answer);
-        if (x->chunked)
-            fg_wire_write(conn, &last, 1);
+        end_chunks(x);
         fg_connection_answered(conn);
         return;
     }
@@ -363,14 +367,13 @@ void fg_exchange_end(struct fg_exchange *x)
     struct fg_connection *conn = checked(x)->conn;
     bool stream = x->state == FG_EXCHANGE_STREAM;
     bool unanswered = x->state == FG_EXCHANGE_OPEN;
-    uv_buf_t last = uv_buf_init((char *)(uintptr_t)last_chunk, sizeof(last_chunk) - 1);
 
     if (conn && unanswered) {
         fg_exchange_problem(x, 500, NULL, "the handler ended without an answer");
         return;
     }
-    if (conn && stream && x->chunked)
-        fg_wire_write(conn, &last, 1);
+    if (conn && stream)
+        end_chunks(x);
     release(x);
     if (conn && stream)
         fg_connection_answered(conn);
