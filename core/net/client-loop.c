@@ -24,6 +24,8 @@ static void free_if_last(struct fg_http_client *client)
     fg_assert(client->handles > 0);
     if (--client->handles > 0)
         return;
+    fg_assert(client->n_calls == 0 && client->n_running == 0 && fg_list_empty(&client->hosts));
+    fg_assert(client->lent_bytes == 0 && client->body_bytes == 0 && client->input_bytes == 0);
     free(client->watches);
     free(client->user_agent);
     free(client);

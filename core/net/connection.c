@@ -25,6 +25,7 @@ static void connection_free(struct fg_connection *conn)
 {
     struct fg_http_server *server = conn->server;
 
+    fg_assert(conn->phase == FG_PHASE_CLOSING && !conn->x);
     conn->magic = 0;
     fg_list_remove(&conn->link);
     fg_exchange_free(conn->spare);

@@ -10,6 +10,15 @@
  *   answer.c      heads, whole answers, problem documents
  *   exchange.c    one request and its answer, as handlers see it
  *   auth.c        who may call a route
+ *
+ * Glossary:
+ *   connection  the socket of one client, and what is there only as long as it is
+ *   message     one request's bytes as they arrived (reader.h)
+ *   exchange    one request that has found its route, and the answer to it; may outlive its connection, see exchange.c
+ *   stream      an exchange whose answer has begun and has no length: a handler goes on writing it
+ *   mount       the routes of one instance of a plugin, and the exchanges that are open on them
+ *   entry       one of these routes as the router keeps it
+ *   finish      end a connection so that the client can read all that was sent; cut: end it now
  */
 #pragma once
 
@@ -94,6 +103,14 @@ struct fg_http_server {
     char plain_buffer[FG_SERVER_READ_BYTES]; /* what TLS made of it */
 };
 
+/*
+ * Where a connection stands. Each request goes from HEAD to HEAD:
+ *
+ *   HANDSHAKE -> HEAD -> BODY -> ANSWER -> FLUSH -> HEAD ...
+ *
+ * What no handler gets is answered in HEAD or BODY, and FLUSH is left out where the socket takes the answer at once.
+ * fg_wire_finish() leads to LINGER instead, and fg_connection_cut() from anywhere to CLOSING, which is the end.
+ */
 enum fg_phase {
     FG_PHASE_HANDSHAKE,
     FG_PHASE_HEAD,    /* waits for a request or reads its head */

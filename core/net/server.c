@@ -2,6 +2,7 @@
 /* The server: listens, accepts, and goes away in order. */
 #include <stdlib.h>
 
+#include "base/assert.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -78,6 +79,7 @@ static void server_free(struct fg_http_server *server)
 
     if (!server)
         return;
+    fg_assert(fg_list_empty(&server->connections) && server->n_connections == 0 && server->n_streams == 0);
     fg_list_for_each_safe(it, tmp, &server->mounts)
         fg_mount_server_gone(fg_container_of(it, struct fg_http_mount, link));
     fg_list_for_each_safe(it, tmp, &server->retired)
