@@ -428,7 +428,7 @@ static struct admin_job *job_new(struct fg_rd_bus *bus, size_t n, fg_bus_topics_
     struct admin_job *job = fg_calloc(1, sizeof(*job));
 
     if (!bus->admin_started) {
-        int r = fg_lane_open(&bus->admin, bus->loop, &hooks);
+        int r = fg_lane_open(&bus->admin, "fg:admin", bus->loop, &hooks);
         fg_assert(r == 0);
         bus->admin_started = true;
     }

@@ -155,6 +155,7 @@ static bool look_up(struct assign_job *job)
 
 void fg_rd_forward(struct fg_bus_consumer *c, const rd_kafka_topic_partition_list_t *list)
 {
+    fg_assert(!fg_lane_is_loop(&c->lane));
     for (int i = 0; i < list->cnt; i++) {
         rd_kafka_queue_t *queue = rd_kafka_queue_get_partition(c->rk, list->elems[i].topic, list->elems[i].partition);
         if (!queue)

@@ -215,6 +215,7 @@ void fg_rd_committer_run(struct fg_lane_job *base)
     struct fg_bus_producer *p = job->p;
     enum verdict verdict;
 
+    fg_assert(!fg_lane_is_loop(&p->lane));
     p->current = job;
     p->busy = true;
     do {
@@ -401,6 +402,7 @@ void fg_rd_committer_error(rd_kafka_t *rk, int code, const char *text, void *opa
     char fatal[256] = "";
     struct fg_error err;
 
+    fg_assert(!fg_lane_is_loop(&p->lane));
     if (rd == RD_KAFKA_RESP_ERR__FATAL) {
         rd = rd_kafka_fatal_error(rk, fatal, sizeof(fatal));
         fg_rd_error(&err, rd, "Kafka: the producer is dead", fatal);

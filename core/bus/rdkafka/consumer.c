@@ -186,7 +186,7 @@ static void consumer_free(struct fg_bus_consumer *c)
 static int start_lane(struct fg_bus_consumer *c, struct fg_error *err)
 {
     const struct fg_lane_hooks hooks = {.woken = fg_rd_consumer_drain, .arg = c};
-    int r = fg_lane_open(&c->lane, c->bus->loop, &hooks);
+    int r = fg_lane_open(&c->lane, "fg:consumer", c->bus->loop, &hooks);
 
     if (r < 0)
         return fg_raise(fg_error_set(err, FG_E_INTERNAL, 0, "kafka: cannot start a thread: %s", uv_strerror(r)));

@@ -2,6 +2,8 @@
 /* A thread beside the loop for blocking calls. */
 #include "bus/rdkafka/lane.h"
 
+#include <string.h>
+
 #include "base/assert.h"
 
 void fg_signals_block(sigset_t *ret_old)
@@ -36,6 +38,7 @@ static void *lane_main(void *arg)
     struct fg_lane_job *job;
     bool stop;
 
+    (void)pthread_setname_np(pthread_self(), lane->name);
     for (;;) {
         job = next_job(lane, &stop);
         if (stop)
@@ -62,6 +65,8 @@ static void on_closed(uv_handle_t *handle)
 {
     struct fg_lane *lane = handle->data;
 
+    fg_assert(fg_list_empty(&lane->jobs));
+    fg_assert(fg_list_empty(&lane->finished));
     pthread_mutex_destroy(&lane->lock);
     pthread_cond_destroy(&lane->wake);
     if (lane->closed)
@@ -92,12 +97,13 @@ static void on_async(uv_async_t *async)
     }
 }
 
-int fg_lane_open(struct fg_lane *lane, uv_loop_t *loop, const struct fg_lane_hooks *hooks)
+int fg_lane_open(struct fg_lane *lane, const char *name, uv_loop_t *loop, const struct fg_lane_hooks *hooks)
 {
     sigset_t old;
     int r;
 
-    *lane = (struct fg_lane){.hooks = *hooks};
+    fg_assert(strlen(name) < FG_LANE_NAME_MAX);
+    *lane = (struct fg_lane){.hooks = *hooks, .name = name, .loop = pthread_self()};
     fg_list_init(&lane->jobs);
     fg_list_init(&lane->finished);
     if ((r = uv_async_init(loop, &lane->async, on_async)) < 0)
@@ -115,6 +121,7 @@ int fg_lane_open(struct fg_lane *lane, uv_loop_t *loop, const struct fg_lane_hoo
 /* With the lock held, so that what nudge() uses is still there: the lane cannot have begun the job yet. */
 static void append(struct fg_lane *lane, struct fg_lane_job *job)
 {
+    fg_assert(fg_lane_is_loop(lane));
     fg_assert(!lane->stop);
     fg_list_append(&lane->jobs, &job->link);
     pthread_cond_signal(&lane->wake);
@@ -127,6 +134,11 @@ void fg_lane_post(struct fg_lane *lane, struct fg_lane_job *job)
     pthread_mutex_lock(&lane->lock);
     append(lane, job);
     pthread_mutex_unlock(&lane->lock);
+}
+
+bool fg_lane_is_loop(const struct fg_lane *lane)
+{
+    return pthread_equal(pthread_self(), lane->loop) != 0;
 }
 
 void fg_lane_nudge_loop(struct fg_lane *lane)

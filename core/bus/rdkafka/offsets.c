@@ -82,6 +82,7 @@ int fg_rd_commit_now(struct fg_bus_consumer *c, const rd_kafka_topic_partition_l
     rd_kafka_event_t *event = NULL;
     int r = 0;
 
+    fg_assert(!fg_lane_is_loop(&c->lane));
     atomic_store(&c->bus->committed, true);
     if (!rd) {
         event = rd_kafka_queue_poll(queue, FG_RD_ADMIN_TIMEOUT_MS);
@@ -99,6 +100,7 @@ int fg_rd_commit_now(struct fg_bus_consumer *c, const rd_kafka_topic_partition_l
 
 rd_kafka_resp_err_t fg_rd_committed(struct fg_bus_consumer *c, rd_kafka_topic_partition_list_t *list, int timeout_ms)
 {
+    fg_assert(!fg_lane_is_loop(&c->lane));
     if (!c->solo || atomic_load(&c->bus->committed))
         return rd_kafka_committed(c->rk, list, timeout_ms);
     for (int i = 0; i < list->cnt; i++) {

@@ -314,6 +314,7 @@ void fg_rd_committer_delivered(rd_kafka_t *rk, const rd_kafka_message_t *m, void
     uintptr_t i = (uintptr_t)m->_private;
 
     (void)rk;
+    fg_assert(!fg_lane_is_loop(&p->lane));
     if (!job || i - job->first_token >= job->publish.n_messages)
         return;
     i -= job->first_token;

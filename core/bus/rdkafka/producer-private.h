@@ -65,9 +65,9 @@ struct fg_rd_job {
     struct fg_error err;
 };
 
-/* committer.c; all on the committer */
+/* committer.c; all on the committer, but where said */
 void fg_rd_committer_open(struct fg_bus_producer *p);
-bool fg_rd_committer_is_dead(struct fg_bus_producer *p);
+bool fg_rd_committer_is_dead(struct fg_bus_producer *p); /* [any thread] */
 void fg_rd_committer_run(struct fg_lane_job *job);
 void fg_rd_committer_idle(void *producer);
 void fg_rd_committer_delivered(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque);

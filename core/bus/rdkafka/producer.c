@@ -106,7 +106,7 @@ static int start(struct fg_bus_producer *p, rd_kafka_conf_t *conf, struct fg_err
     p->queue = rd_kafka_queue_get_main(p->rk);
     p->transaction_timeout_ms = (uint32_t)fg_rd_conf_number(rd_kafka_conf(p->rk), "transaction.timeout.ms");
     p->batch_bytes = fg_rd_conf_number(rd_kafka_conf(p->rk), "batch.size");
-    if ((r = fg_lane_open(&p->lane, p->bus->loop, &hooks)) < 0) {
+    if ((r = fg_lane_open(&p->lane, "fg:committer", p->bus->loop, &hooks)) < 0) {
         rd_kafka_queue_destroy(p->queue);
         rd_kafka_destroy(p->rk);
         return fg_raise(fg_error_set(err, FG_E_INTERNAL, 0, "kafka: cannot start a thread: %s", uv_strerror(r)));
