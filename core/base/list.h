@@ -9,7 +9,9 @@ struct fg_list {
     struct fg_list *prev, *next;
 };
 
-#define fg_container_of(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+/* The owner of a member. The comparison is never made: for it the compiler refuses a pointer to anything else. */
+#define fg_container_of(ptr, type, member)                                                                             \
+    ((type *)(void *)((char *)(ptr) - offsetof(type, member) - 0 * sizeof((ptr) == &((type *)0)->member)))
 /* The body may unlink `it`, nothing else. */
 #define fg_list_for_each_safe(it, tmp, head)                                                                           \
     for ((it) = (head)->next, (tmp) = (it)->next; (it) != (head); (it) = (tmp), (tmp) = (it)->next)

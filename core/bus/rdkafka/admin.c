@@ -142,7 +142,7 @@ static int look_at(struct fg_rd_bus *bus, struct fg_bus_topic *topic, uint64_t d
 
 static void run_describe(struct fg_lane_job *base)
 {
-    struct admin_job *job = (struct admin_job *)base;
+    struct admin_job *job = fg_container_of(base, struct admin_job, job);
     uint64_t deadline_ms = now_ms() + FG_RD_ADMIN_TIMEOUT_MS;
 
     job->r = make_handle(job->bus, &job->err);
@@ -251,7 +251,7 @@ static int wait_until_known(struct admin_job *job)
 
 static void run_create(struct fg_lane_job *base)
 {
-    struct admin_job *job = (struct admin_job *)base;
+    struct admin_job *job = fg_container_of(base, struct admin_job, job);
 
     job->r = make_handle(job->bus, &job->err);
     if (job->r < 0 || job->n == 0)
@@ -385,7 +385,7 @@ static bool ask_settings(struct admin_job *job, const char *broker)
 /* Settings are for people: where they cannot be had, the rest is told all the same, and why. */
 static void run_inspect(struct fg_lane_job *base)
 {
-    struct admin_job *job = (struct admin_job *)base;
+    struct admin_job *job = fg_container_of(base, struct admin_job, job);
     struct timespec wait = {.tv_nsec = SETTLE_WAIT_NS};
     uint64_t deadline_ms;
     char broker[16];
@@ -407,7 +407,7 @@ static void run_inspect(struct fg_lane_job *base)
 
 static void admin_done(struct fg_lane_job *base)
 {
-    struct admin_job *job = (struct admin_job *)base;
+    struct admin_job *job = fg_container_of(base, struct admin_job, job);
 
     if (job->inspected)
         job->inspected(job->arg, &job->cluster, job->r < 0 ? NULL : job->topics, job->r < 0 ? 0 : job->n,
@@ -476,7 +476,7 @@ void fg_rd_create(struct fg_bus *bus, const struct fg_bus_topic *topics, size_t 
 
 static void run_close(struct fg_lane_job *base)
 {
-    struct fg_rd_bus *bus = ((struct admin_job *)base)->bus;
+    struct fg_rd_bus *bus = fg_container_of(base, struct admin_job, job)->bus;
 
     if (bus->admin_rk) {
         rd_kafka_destroy(bus->admin_rk);
@@ -488,8 +488,10 @@ static void run_close(struct fg_lane_job *base)
 
 static void close_done(struct fg_lane_job *base)
 {
-    free(((struct admin_job *)base)->topics);
-    free(base);
+    struct admin_job *job = fg_container_of(base, struct admin_job, job);
+
+    free(job->topics);
+    free(job);
 }
 
 void fg_rd_admin_close(struct fg_rd_bus *bus, fg_done_cb closed, void *arg)

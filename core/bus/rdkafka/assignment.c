@@ -183,7 +183,7 @@ static void forward_again(struct fg_bus_consumer *c, const rd_kafka_topic_partit
 
 static void run_assign(struct fg_lane_job *base)
 {
-    struct assign_job *job = (struct assign_job *)base;
+    struct assign_job *job = fg_container_of(base, struct assign_job, job);
     struct fg_bus_consumer *c = job->c;
     rd_kafka_resp_err_t rd;
     struct fg_error err;
@@ -208,7 +208,7 @@ static void run_assign(struct fg_lane_job *base)
 
 static void assign_done(struct fg_lane_job *base)
 {
-    struct assign_job *job = (struct assign_job *)base;
+    struct assign_job *job = fg_container_of(base, struct assign_job, job);
     struct fg_bus_consumer *c = job->c;
 
     c->pending--;

@@ -211,7 +211,7 @@ bool fg_rd_committer_is_dead(struct fg_bus_producer *p)
 
 void fg_rd_committer_run(struct fg_lane_job *base)
 {
-    struct fg_rd_job *job = (struct fg_rd_job *)base;
+    struct fg_rd_job *job = fg_container_of(base, struct fg_rd_job, job);
     struct fg_bus_producer *p = job->p;
     enum verdict verdict;
 

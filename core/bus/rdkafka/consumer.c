@@ -24,19 +24,20 @@ static void on_queue(rd_kafka_t *rk, void *opaque)
     fg_lane_nudge_loop(&c->lane);
 }
 
-static void post(struct fg_bus_consumer *c, void (*run)(struct fg_lane_job *), void (*done)(struct fg_lane_job *))
+static struct consumer_job *job_new(struct fg_bus_consumer *c, void (*run)(struct fg_lane_job *),
+                                    void (*done)(struct fg_lane_job *))
 {
     struct consumer_job *job = fg_calloc(1, sizeof(*job));
 
     job->job.run = run;
     job->job.done = done;
     job->c = c;
-    fg_lane_post(&c->lane, &job->job);
+    return job;
 }
 
 static void run_subscribe(struct fg_lane_job *base)
 {
-    struct consumer_job *job = (struct consumer_job *)base;
+    struct consumer_job *job = fg_container_of(base, struct consumer_job, job);
     struct fg_bus_consumer *c = job->c;
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)c->n_topics);
     rd_kafka_resp_err_t rd;
@@ -75,7 +76,7 @@ static bool add_partitions(struct fg_bus_consumer *c, const char *topic, rd_kafk
 /* The only replica by construction: all partitions are its own, as soon as they are known. */
 static void run_find_all(struct fg_lane_job *base)
 {
-    struct consumer_job *job = (struct consumer_job *)base;
+    struct consumer_job *job = fg_container_of(base, struct consumer_job, job);
     struct fg_bus_consumer *c = job->c;
     struct timespec wait = {.tv_nsec = 100 * 1000 * 1000};
 
@@ -91,7 +92,7 @@ static void run_find_all(struct fg_lane_job *base)
 
 static void opened(struct fg_lane_job *base)
 {
-    struct consumer_job *job = (struct consumer_job *)base;
+    struct consumer_job *job = fg_container_of(base, struct consumer_job, job);
 
     if (job->list) {
         if (!job->c->closing)
@@ -103,15 +104,17 @@ static void opened(struct fg_lane_job *base)
 
 static void run_forward(struct fg_lane_job *base)
 {
-    struct consumer_job *job = (struct consumer_job *)base;
+    struct consumer_job *job = fg_container_of(base, struct consumer_job, job);
 
     fg_rd_forward(job->c, job->list);
 }
 
 static void forwarded(struct fg_lane_job *base)
 {
-    rd_kafka_topic_partition_list_destroy(((struct consumer_job *)base)->list);
-    free(base);
+    struct consumer_job *job = fg_container_of(base, struct consumer_job, job);
+
+    rd_kafka_topic_partition_list_destroy(job->list);
+    free(job);
 }
 
 static void forward_again(struct fg_bus_consumer *c)
@@ -121,10 +124,7 @@ static void forward_again(struct fg_bus_consumer *c)
     if (c->forward_ticks == 0 || c->n_parts == 0 || c->pending)
         return;
     c->forward_ticks--;
-    job = fg_calloc(1, sizeof(*job));
-    job->job.run = run_forward;
-    job->job.done = forwarded;
-    job->c = c;
+    job = job_new(c, run_forward, forwarded);
     job->list = rd_kafka_topic_partition_list_new((int)c->n_parts);
     for (size_t i = 0; i < c->n_parts; i++)
         rd_kafka_topic_partition_list_add(job->list, c->parts[i].topic, c->parts[i].partition);
@@ -212,7 +212,7 @@ static int start(struct fg_bus_consumer *c, rd_kafka_conf_t *conf, struct fg_err
     rd_kafka_queue_cb_event_enable(c->control, on_queue, c);
     rd_kafka_queue_cb_event_enable(c->data, on_queue, c);
     if (c->grouped && c->n_topics)
-        post(c, c->solo ? run_find_all : run_subscribe, opened);
+        fg_lane_post(&c->lane, &job_new(c, c->solo ? run_find_all : run_subscribe, opened)->job);
     return 0;
 }
 
@@ -272,7 +272,7 @@ static void on_lane_closed(void *arg)
 /* Queues go before the handle, else rd_kafka_destroy() waits for them forever. */
 static void run_close(struct fg_lane_job *base)
 {
-    struct fg_bus_consumer *c = ((struct consumer_job *)base)->c;
+    struct fg_bus_consumer *c = fg_container_of(base, struct consumer_job, job)->c;
 
     rd_kafka_queue_cb_event_enable(c->control, NULL, NULL);
     rd_kafka_queue_cb_event_enable(c->data, NULL, NULL);
@@ -284,26 +284,22 @@ static void run_close(struct fg_lane_job *base)
 
 static void handle_closed(struct fg_lane_job *base)
 {
-    struct fg_bus_consumer *c = ((struct consumer_job *)base)->c;
+    struct consumer_job *job = fg_container_of(base, struct consumer_job, job);
+    struct fg_bus_consumer *c = job->c;
     uint64_t ms = (fg_clock_mono_ns(&fg_clock_system) - c->close_began_ns) / 1000000;
 
     (void)uv_timer_stop(&c->timer);
     if (ms > FG_RD_CLOSE_SLOW_MS)
         fg_logf(&c->bus->logger, FG_LOG_WARN, "closing the consumer \"%s\" took %llu ms", c->name,
                 (unsigned long long)ms);
-    free(base);
+    free(job);
 }
 
 static void begin_close(struct fg_bus_consumer *c)
 {
-    struct consumer_job *job = fg_calloc(1, sizeof(*job));
-
-    job->job.run = run_close;
-    job->job.done = handle_closed;
-    job->c = c;
     c->close_began_ns = fg_clock_mono_ns(&fg_clock_system);
     (void)uv_timer_start(&c->timer, on_tick, FG_RD_CLOSE_SLOW_MS, 0);
-    fg_lane_close(&c->lane, &job->job, on_lane_closed, c);
+    fg_lane_close(&c->lane, &job_new(c, run_close, handle_closed)->job, on_lane_closed, c);
 }
 
 void fg_rd_consumer_close(struct fg_bus_consumer *c, fg_done_cb closed, void *arg)

@@ -23,7 +23,7 @@ struct stats_job {
 
 static void run_stats(struct fg_lane_job *base)
 {
-    struct stats_job *job = (struct stats_job *)base;
+    struct stats_job *job = fg_container_of(base, struct stats_job, job);
 
     fg_rd_stats(job->c->bus->metrics, job->c->name, fg_slice_of(rd_kafka_event_stats(job->event)), job->parts, job->n,
                 &job->c->stats);
@@ -32,7 +32,7 @@ static void run_stats(struct fg_lane_job *base)
 
 static void stats_done(struct fg_lane_job *base)
 {
-    struct stats_job *job = (struct stats_job *)base;
+    struct stats_job *job = fg_container_of(base, struct stats_job, job);
 
     for (size_t i = 0; i < job->n; i++)
         free(job->parts[i].topic);
@@ -64,7 +64,7 @@ struct probe_job {
 
 static void run_probe(struct fg_lane_job *base)
 {
-    struct fg_bus_consumer *c = ((struct probe_job *)base)->c;
+    struct fg_bus_consumer *c = fg_container_of(base, struct probe_job, job)->c;
 
     if (!atomic_load(&c->shutting))
         fg_trouble_probe(&c->trouble, c->rk, FG_RD_PROBE_TIMEOUT_MS);
@@ -72,8 +72,10 @@ static void run_probe(struct fg_lane_job *base)
 
 static void probe_done(struct fg_lane_job *base)
 {
-    ((struct probe_job *)base)->c->probing = false;
-    free(base);
+    struct probe_job *job = fg_container_of(base, struct probe_job, job);
+
+    job->c->probing = false;
+    free(job);
 }
 
 void fg_rd_consumer_probe(struct fg_bus_consumer *c)

@@ -114,7 +114,7 @@ rd_kafka_resp_err_t fg_rd_committed(struct fg_bus_consumer *c, rd_kafka_topic_pa
 
 static void run_commit(struct fg_lane_job *base)
 {
-    struct offsets_job *job = (struct offsets_job *)base;
+    struct offsets_job *job = fg_container_of(base, struct offsets_job, job);
 
     if (atomic_load(&job->c->shutting))
         job->r = fg_raise(fg_error_set(&job->err, FG_E_CANCELLED, 0, "the consumer is closing"));
@@ -156,7 +156,7 @@ static bool is_held(struct offsets_job *job)
 
 static void run_committed(struct fg_lane_job *base)
 {
-    struct offsets_job *job = (struct offsets_job *)base;
+    struct offsets_job *job = fg_container_of(base, struct offsets_job, job);
     rd_kafka_resp_err_t rd = RD_KAFKA_RESP_ERR__TIMED_OUT;
 
     /* In slices, so that a close does not have to wait for a broker that is away. */
@@ -181,7 +181,7 @@ static void run_committed(struct fg_lane_job *base)
 
 static void offsets_done(struct fg_lane_job *base)
 {
-    struct offsets_job *job = (struct offsets_job *)base;
+    struct offsets_job *job = fg_container_of(base, struct offsets_job, job);
     struct fg_bus_position *positions = fg_rd_positions(job->list);
 
     if (job->done)

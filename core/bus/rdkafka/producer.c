@@ -41,16 +41,28 @@ static void tell(void *producer)
         p->events.trouble(p->arg, err.code == FG_E_NONE ? NULL : &err);
 }
 
+static struct producer_job *job_new(struct fg_bus_producer *p, void (*run)(struct fg_lane_job *),
+                                    void (*done)(struct fg_lane_job *))
+{
+    struct producer_job *job = fg_calloc(1, sizeof(*job));
+
+    job->job.run = run;
+    job->job.done = done;
+    job->p = p;
+    return job;
+}
+
 static void run_open(struct fg_lane_job *base)
 {
-    fg_rd_committer_open(((struct producer_job *)base)->p);
+    fg_rd_committer_open(fg_container_of(base, struct producer_job, job)->p);
 }
 
 static void opened(struct fg_lane_job *base)
 {
-    struct fg_bus_producer *p = ((struct producer_job *)base)->p;
+    struct producer_job *job = fg_container_of(base, struct producer_job, job);
+    struct fg_bus_producer *p = job->p;
 
-    free(base);
+    free(job);
     tell(p);
     if (!p->closing && !fg_rd_committer_is_dead(p) && p->events.ready)
         p->events.ready(p->arg);
@@ -95,7 +107,6 @@ static void take_config(struct fg_bus_producer *p, const struct fg_bus_producer_
 static int start(struct fg_bus_producer *p, rd_kafka_conf_t *conf, struct fg_error *err)
 {
     const struct fg_lane_hooks hooks = {fg_rd_committer_idle, nudge, tell, p};
-    struct producer_job *job;
     int r;
 
     rd_kafka_conf_set_dr_msg_cb(conf, fg_rd_committer_delivered);
@@ -111,11 +122,7 @@ static int start(struct fg_bus_producer *p, rd_kafka_conf_t *conf, struct fg_err
         rd_kafka_destroy(p->rk);
         return fg_raise(fg_error_set(err, FG_E_INTERNAL, 0, "kafka: cannot start a thread: %s", uv_strerror(r)));
     }
-    job = fg_calloc(1, sizeof(*job));
-    job->job.run = run_open;
-    job->job.done = opened;
-    job->p = p;
-    fg_lane_post(&p->lane, &job->job);
+    fg_lane_post(&p->lane, &job_new(p, run_open, opened)->job);
     return 0;
 }
 
@@ -161,7 +168,7 @@ static void on_lane_closed(void *arg)
 
 static void run_close(struct fg_lane_job *base)
 {
-    struct fg_bus_producer *p = ((struct producer_job *)base)->p;
+    struct fg_bus_producer *p = fg_container_of(base, struct producer_job, job)->p;
 
     /* What nobody waits for any more must not hold up the end. */
     (void)rd_kafka_purge(p->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
@@ -174,17 +181,12 @@ static void run_close(struct fg_lane_job *base)
 
 static void handle_closed(struct fg_lane_job *base)
 {
-    free(base);
+    free(fg_container_of(base, struct producer_job, job));
 }
 
 static void begin_close(struct fg_bus_producer *p)
 {
-    struct producer_job *job = fg_calloc(1, sizeof(*job));
-
-    job->job.run = run_close;
-    job->job.done = handle_closed;
-    job->p = p;
-    fg_lane_close(&p->lane, &job->job, on_lane_closed, p);
+    fg_lane_close(&p->lane, &job_new(p, run_close, handle_closed)->job, on_lane_closed, p);
 }
 
 void fg_rd_producer_close(struct fg_bus_producer *p, fg_done_cb closed, void *arg)
@@ -202,7 +204,7 @@ void fg_rd_producer_close(struct fg_bus_producer *p, fg_done_cb closed, void *ar
 
 static void published(struct fg_lane_job *base)
 {
-    struct fg_rd_job *job = (struct fg_rd_job *)base;
+    struct fg_rd_job *job = fg_container_of(base, struct fg_rd_job, job);
     struct fg_bus_producer *p = job->p;
 
     bool closing = p->closing; /* done() may close it too, and that begins the close itself */
