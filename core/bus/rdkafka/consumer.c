@@ -171,6 +171,9 @@ static void take_config(struct fg_bus_consumer *c, const struct fg_bus_consumer_
 
 static void consumer_free(struct fg_bus_consumer *c)
 {
+    fg_assert(c->users == 0);
+    fg_assert(c->pending == 0);
+    fg_assert(!c->probing);
     for (size_t i = 0; i < c->n_topics; i++)
         free(c->topics[i]);
     free(c->topics);

@@ -39,6 +39,7 @@ struct fg_bus_producer {
     fg_done_cb closed;
     void *closed_arg;
 };
+_Static_assert(offsetof(struct fg_bus_producer, bus) == 0, "librdkafka's opaque begins with the bus");
 
 /* One publish. Made on the loop, worked on by the committer, ended on the loop. */
 struct fg_rd_job {

@@ -70,6 +70,8 @@ static void opened(struct fg_lane_job *base)
 
 static void producer_free(struct fg_bus_producer *p)
 {
+    fg_assert(!p->publishing);
+    fg_assert(!p->current);
     for (size_t i = 0; i < p->n_topics; i++)
         free(p->topics[i]);
     free(p->topics);

@@ -4,6 +4,10 @@
  * committer) or [any thread]; what has no word and touches no struct of a handle, such as lists and messages, is for
  * any thread.
  *
+ * Locks: a lane's, a trouble's and a consumer's membership_lock are each held for a few lines in which no other is
+ * taken and nobody is called, with one exception: a lane's is held over its nudge(), which takes the lock of a queue of
+ * librdkafka's. So what librdkafka calls under such a lock (on_queue() of consumer.c) must not take a lane's.
+ *
  * Glossary:
  *   control     a consumer's queue of events about itself: group, errors, statistics
  *   data        its queue of messages; partitions are forwarded to it, so that not reading it is what "paused" means
@@ -74,12 +78,11 @@ struct fg_rd_part {
     int64_t next; /* where to go on; may be one of the special ones until something came */
 };
 
-/* The loop's, but where said; what the lane is given to do comes in jobs of its own. */
+/* In groups by who may touch them; what the lane is given to do comes in jobs of its own. */
 struct fg_bus_consumer {
-    struct fg_rd_bus *bus;
-    struct fg_lane lane;
-    uv_timer_t timer;
-    struct fg_trouble trouble;
+    struct fg_rd_bus *bus; /* first: librdkafka's opaque */
+
+    /* Set by open, only read from then on: [any thread]. The queues and the handle go with the lane's last job. */
     struct fg_bus_consumer_events events;
     void *arg;
     rd_kafka_t *rk;
@@ -89,24 +92,32 @@ struct fg_bus_consumer {
     char **topics; /* owned array of n_topics */
     size_t n_topics;
 
+    /* [any thread] Each looks after itself. */
+    struct fg_lane lane;
+    struct fg_trouble trouble;
+    atomic_uint epoch;      /* of the last change of the assignment; older ones that still wait are not done at all */
+    atomic_bool shutting;   /* the lane must not begin anything long */
+    atomic_uint assignment; /* counts assignments, so that a publish can tell that its own is over */
+    atomic_uint assigns;    /* counts calls of consumer_assign() */
+    pthread_mutex_t membership_lock;
+    struct fg_rd_membership *membership; /* under the lock: of the assignment; NULL: none yet */
+
+    /* [lane] */
+    struct fg_rd_stats_memory stats;
+
+    /* The loop's. */
+    uv_timer_t timer;
     bool paused, revoking, closing, probing;
     unsigned forward_ticks;
     unsigned pending;          /* changes of the assignment that the lane has not done yet: nothing is delivered */
-    atomic_uint epoch;         /* of the last such change; older ones that still wait are not done at all */
-    atomic_bool shutting;      /* the lane must not begin anything long */
     struct fg_rd_part *parts;  /* owned array of n_parts */
     size_t n_parts, last_part; /* where the last message belonged */
-    atomic_uint assignment;    /* counts assignments, so that a publish can tell that its own is over */
-    struct fg_rd_stats_memory stats; /* the lane's */
-    atomic_uint assigns;             /* counts calls of consumer_assign() */
-    pthread_mutex_t membership_lock;
-    struct fg_rd_membership *membership; /* of the assignment; NULL: none yet */
-
-    unsigned users; /* publishes that move this group's offsets */
+    unsigned users;            /* publishes that move this group's offsets */
     uint64_t close_began_ns;
     fg_done_cb closed;
     void *closed_arg;
 };
+_Static_assert(offsetof(struct fg_bus_consumer, bus) == 0, "librdkafka's opaque begins with the bus");
 
 /* conf.c */
 /* @ret_fd: what the settings name by a path, to be kept open as long as handles are made of them; also on failure */
@@ -122,8 +133,10 @@ const char *fg_rd_property_refused(const char *name);
 /* tls.c. @password: of the key, NULL: none. @ret_fd: as above */
 int fg_rd_conf_tls(rd_kafka_conf_t *conf, const struct fg_tls *tls, const char *password, int *ret_fd,
                    struct fg_error *err);
-/* bus.c: makes a handle with signals blocked; takes conf over even if it fails. @opaque: begins with a struct fg_rd_bus
- * * */
+/*
+ * bus.c: makes a handle with signals blocked; takes conf over even if it fails.
+ * @opaque: begins with a pointer to the bus, by which its log finds the way
+ */
 rd_kafka_t *fg_rd_new(struct fg_rd_bus *bus, rd_kafka_type_t type, rd_kafka_conf_t *conf, void *opaque,
                       struct fg_error *err);
 
