@@ -19,7 +19,19 @@
 #define POLL_MS            1000 /* idle: errors and statistics are looked at, at least */
 #define CLOSE_FLUSH_MS     2000 /* for what is on its way when the producer closes */
 
-/* What to do after an error of a transactional call: exactly these four, see librdkafka's INTRODUCTION.md. */
+/*
+ * What to do after an error of a transactional call: exactly these four, see librdkafka's INTRODUCTION.md. What follows
+ * in a transaction:
+ *
+ *   step      GOOD       AGAIN      ABORT    DEAD    while closing, instead of AGAIN
+ *   begin     records    begin      dead     dead    dead
+ *   records   offsets               abort            abort
+ *   offsets   commit     offsets    abort    dead    abort
+ *   commit    done       commit     abort    dead    dead: nobody knows
+ *   abort     aborted    abort      dead     dead    dead
+ *
+ * "aborted" is begin once more where fg_rd_produce_again() says so. What is not done while closing is told as dead.
+ */
 enum verdict { GOOD, AGAIN, ABORT, DEAD };
 
 static enum verdict judge(struct fg_rd_job *job, rd_kafka_error_t *error, const char *what)
@@ -53,6 +65,13 @@ static enum verdict judge(struct fg_rd_job *job, rd_kafka_error_t *error, const 
 static bool shutting(const struct fg_bus_producer *p)
 {
     return atomic_load(&p->shutting);
+}
+
+/* What stands in the way from now on, for the loop to tell. */
+static void tell(struct fg_bus_producer *p, const struct fg_error *err)
+{
+    fg_trouble_state(&p->trouble, err);
+    fg_lane_nudge_loop(&p->lane);
 }
 
 static void wait_a_little(struct fg_bus_producer *p)
@@ -209,6 +228,18 @@ bool fg_rd_committer_is_dead(struct fg_bus_producer *p)
     return rd_kafka_fatal_error(p->rk, text, sizeof(text)) != RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
+static enum fg_bus_outcome outcome_of(enum verdict verdict)
+{
+    fg_assert(verdict != AGAIN); /* each step that hears it goes on itself */
+    switch (verdict) {
+    case GOOD: return FG_BUS_DONE;
+    case ABORT: return FG_BUS_ABORTED;
+    case AGAIN:
+    case DEAD: break;
+    }
+    return FG_BUS_DEAD;
+}
+
 void fg_rd_committer_run(struct fg_lane_job *base)
 {
     struct fg_rd_job *job = fg_container_of(base, struct fg_rd_job, job);
@@ -229,7 +260,7 @@ void fg_rd_committer_run(struct fg_lane_job *base)
     p->current = NULL;
     if (verdict != GOOD && (shutting(p) || fg_rd_committer_is_dead(p)))
         verdict = DEAD;
-    job->outcome = verdict == GOOD ? FG_BUS_DONE : verdict == ABORT ? FG_BUS_ABORTED : FG_BUS_DEAD;
+    job->outcome = outcome_of(verdict);
     job->err.fatal = verdict == DEAD;
     if (verdict == GOOD && job->publish.n_messages)
         fg_trouble_proved(&p->trouble, true);
@@ -262,8 +293,7 @@ static bool init_transactions(struct fg_bus_producer *p)
             continue;
         }
         job.err.fatal = true;
-        fg_trouble_state(&p->trouble, &job.err);
-        fg_lane_nudge_loop(&p->lane);
+        tell(p, &job.err);
         return false;
     }
     return false;
@@ -288,8 +318,7 @@ static bool warm_up(struct fg_bus_producer *p, size_t i)
     } else {
         fg_error_set(&err, fg_rd_code(rd, &flags), FG_ERROR_RETRIABLE, "Kafka: topic \"%s\": %s", p->topics[i],
                      rd_kafka_err2str(rd));
-        fg_trouble_state(&p->trouble, &err);
-        fg_lane_nudge_loop(&p->lane);
+        tell(p, &err);
         wait_a_little(p);
     }
     return !rd;
@@ -353,10 +382,8 @@ static enum verdict end_leftovers(struct fg_bus_producer *p)
             break;
         if ((r = fg_rd_produce(&job)) == 0 && touch_offsets(&job) == AGAIN)
             r = -job.err.code;
-        if (r < 0) {
-            fg_trouble_state(&p->trouble, &job.err);
-            fg_lane_nudge_loop(&p->lane);
-        }
+        if (r < 0)
+            tell(p, &job.err);
         verdict = abort_transaction(&job);
     }
     p->current = NULL;
@@ -364,8 +391,7 @@ static enum verdict end_leftovers(struct fg_bus_producer *p)
     free(messages);
     if (verdict != GOOD) {
         job.err.fatal = true;
-        fg_trouble_state(&p->trouble, &job.err);
-        fg_lane_nudge_loop(&p->lane);
+        tell(p, &job.err);
     }
     return verdict;
 }
