@@ -85,11 +85,12 @@ static const struct tls_word {
     {"alert certificate expired", "the broker says that the client certificate has expired"},
 };
 
-/* How much a reason explains; a weaker one never hides a stronger one. */
-static int weight(rd_kafka_resp_err_t rd, const char *meaning)
+/* How much a reason explains; a weaker one never hides a stronger one. A refusal needs no proof. */
+#define REFUSAL 4
+static int weigh(rd_kafka_resp_err_t rd, const char *meaning)
 {
     if (rd == RD_KAFKA_RESP_ERR__AUTHENTICATION || meaning)
-        return 4;
+        return REFUSAL;
     switch (rd) {
     case RD_KAFKA_RESP_ERR__SSL: return 3;
     case RD_KAFKA_RESP_ERR__RESOLVE: return 2;
@@ -114,25 +115,26 @@ void fg_trouble_hint(struct fg_trouble *t, rd_kafka_resp_err_t rd, const char *t
     const char *meaning = NULL;
     struct fg_error err;
     unsigned flags;
-    int code = fg_rd_code(rd, &flags), w;
+    int code = fg_rd_code(rd, &flags), weight;
 
     for (size_t i = 0; text && !meaning && i < sizeof(tls_words) / sizeof(*tls_words); i++)
         if (strstr(text, tls_words[i].word))
             meaning = tls_words[i].meaning;
-    w = weight(rd, meaning);
-    if (w == 4)
+    weight = weigh(rd, meaning);
+    if (weight == REFUSAL)
         code = FG_E_AUTH;
     if (meaning)
         fg_error_set(&err, code, flags, "Kafka: %s (%s)", meaning, text);
     else
         fg_rd_error(&err, rd, "Kafka", text);
     err.code = code;
-    err.retry_after_ms = (uint32_t)w; /* used for the comparison below; told as 0 */
     pthread_mutex_lock(&t->lock);
-    if (t->reason.code == FG_E_NONE || w >= (int)t->reason.retry_after_ms)
+    if (t->reason.code == FG_E_NONE || weight >= t->weight) {
         t->reason = err;
+        t->weight = weight;
+    }
     t->suspect = true;
-    if (sure || w == 4)
+    if (sure || weight == REFUSAL)
         t->link = t->reason;
     pthread_mutex_unlock(&t->lock);
 }
@@ -180,7 +182,6 @@ void fg_trouble_why(struct fg_trouble *t, struct fg_error *ret)
 {
     pthread_mutex_lock(&t->lock);
     *ret = t->reason;
-    ret->retry_after_ms = 0;
     pthread_mutex_unlock(&t->lock);
 }
 
@@ -190,7 +191,6 @@ bool fg_trouble_news(struct fg_trouble *t, struct fg_error *ret)
 
     pthread_mutex_lock(&t->lock);
     *ret = t->link.code != FG_E_NONE ? t->link : t->state;
-    ret->retry_after_ms = 0;
     news = ret->code != t->told.code || strcmp(ret->text, t->told.text) != 0;
     if (news)
         t->told = *ret;

@@ -21,6 +21,7 @@ int fg_rd_error(struct fg_error *err, rd_kafka_resp_err_t rd, const char *what, 
 struct fg_trouble {
     pthread_mutex_t lock;
     struct fg_error reason; /* the best word so far for why the brokers don't answer; code NONE: no suspicion */
+    int weight;             /* of reason: how much it explains, from 0 to 4 */
     struct fg_error link;   /* the brokers don't answer: proved */
     struct fg_error state;  /* they answer, but: no such topic, offset gone ... */
     struct fg_error told;
