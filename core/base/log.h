@@ -4,6 +4,7 @@
  *
  * Code below flow returns errors and logs only at debug; host and cli log for people. Lines over 4 KiB are cut, control
  * characters are escaped, and every registered secret that turns up in a line is replaced by "***".
+ * errno is left as it was, so that one may log before looking at it.
  */
 #pragma once
 

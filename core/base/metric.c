@@ -112,13 +112,6 @@ static struct family *family_free(struct family *family)
     return NULL;
 }
 
-static char *copy_text(const char *text)
-{
-    char *copy = fg_strdup_slice(fg_slice_of(text));
-    fg_assert(copy);
-    return copy;
-}
-
 struct fg_metrics *fg_metrics_new(void)
 {
     struct fg_metrics *metrics = fg_calloc(1, sizeof(*metrics));
@@ -126,7 +119,7 @@ struct fg_metrics *fg_metrics_new(void)
 
     fg_assert(r == 0);
     for (int type = 0; type <= FG_METRIC_TYPE_HISTOGRAM; type++)
-        metrics->unseen[type] = metric_new((enum fg_metric_type)type, copy_text(""));
+        metrics->unseen[type] = metric_new((enum fg_metric_type)type, fg_strdup(""));
     return metrics;
 }
 
@@ -172,8 +165,8 @@ static struct family *find_family(struct fg_metrics *metrics, const struct fg_me
             low = middle + 1;
     }
     family = fg_calloc(1, sizeof(*family));
-    family->name = copy_text(decl->name);
-    family->help = copy_text(decl->help ? decl->help : "");
+    family->name = fg_strdup(decl->name);
+    family->help = fg_strdup(decl->help ? decl->help : "");
     family->type = decl->type;
     metrics->families = (struct family **)open_gap((void **)metrics->families, metrics->len, &metrics->cap, low);
     metrics->families[low] = family;
@@ -251,7 +244,7 @@ static char *write_labels(const struct fg_label *labels, size_t n)
     }
     if (out.failed)
         return NULL;
-    return out.len ? fg_buf_steal(&out, NULL) : copy_text("");
+    return out.len ? fg_buf_steal(&out, NULL) : fg_strdup("");
 }
 
 static void hold(struct fg_metric_scope *scope, struct fg_metric *metric)

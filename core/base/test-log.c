@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -126,6 +127,21 @@ static void a_secret_never_shows(void **state)
     tear_down(&b);
 }
 
+static void errno_is_left_as_it_was(void **state)
+{
+    struct fg_log *log = fg_log_new(-1, FG_LOG_LOGFMT, false, FG_LOG_DEBUG, &fg_clock_system);
+    const struct fg_logger logger = { .log = log };
+    struct fg_error err = FG_ERROR_NULL;
+
+    fg_log_add_secret(log, fg_slice_of("secret"));
+    errno = ENOENT;
+    fg_logf(&logger, FG_LOG_WARN, "a line that cannot be written: %s", "secret");
+    assert_int_equal(errno, ENOENT);
+    fg_log_error(&logger, FG_LOG_WARN, "nor can this", &err);
+    assert_int_equal(errno, ENOENT);
+    fg_log_free(log);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -133,6 +149,7 @@ int main(void)
         cmocka_unit_test(a_json_line_is_one_object),
         cmocka_unit_test(a_long_line_is_cut_and_stays_whole),
         cmocka_unit_test(a_secret_never_shows),
+        cmocka_unit_test(errno_is_left_as_it_was),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
