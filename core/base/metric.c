@@ -175,31 +175,27 @@ static struct family *find_family(struct fg_metrics *metrics, const struct fg_me
 }
 
 /* Where the series is, or belongs. */
-static size_t place_of(const struct family *family, const char *labels, bool *ret_there)
+static size_t place_of(const struct family *family, const char *labels)
 {
     size_t low = 0, high = family->len;
 
-    *ret_there = false;
-    while (low < high && !*ret_there) {
+    while (low < high) {
         size_t middle = (low + high) / 2;
-        int order = strcmp(labels, family->series[middle]->labels);
-        *ret_there = order == 0;
-        if (order > 0)
+        if (strcmp(labels, family->series[middle]->labels) > 0)
             low = middle + 1;
         else
             high = middle;
     }
-    return high;
+    return low;
 }
 
 /* Takes over labels. NULL: there is room for no more. */
 static struct fg_metric *find_series(struct fg_metrics *metrics, struct family *family, char *labels)
 {
     struct fg_metric *metric;
-    bool there;
-    size_t at = place_of(family, labels, &there);
+    size_t at = place_of(family, labels);
 
-    if (there) {
+    if (at < family->len && strcmp(labels, family->series[at]->labels) == 0) {
         free(labels);
         return family->series[at];
     }
@@ -307,10 +303,9 @@ struct fg_metric_scope *fg_metric_scope_new(struct fg_metrics *metrics)
 static void remove_series(struct fg_metrics *metrics, struct fg_metric *metric)
 {
     struct family *family = metric->family;
-    bool there;
-    size_t at = place_of(family, metric->labels, &there);
+    size_t at = place_of(family, metric->labels);
 
-    fg_assert(there);
+    fg_assert(at < family->len && family->series[at] == metric);
     family->len--;
     memmove(&family->series[at], &family->series[at + 1], (family->len - at) * sizeof(*family->series));
     metrics->n_series--;
